@@ -1,0 +1,1 @@
+"""Building blocks shared by every reproduction. Nothing in here knows a paper."""

@@ -1,0 +1,1 @@
+"""One folder per paper. A folder imports `common` and never another folder."""
