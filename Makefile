@@ -1,0 +1,81 @@
+# Every target calls one module in .venv, which is made first where it is missing. `make` alone prints the help.
+# The help is read from this file: "## " after a target, and "## NAME (default): " above a variable.
+
+## DATA_ROOT (data/): folder with local copies of the data sets; what is missing there is an error, not a download
+DATA_ROOT ?=
+## SEEDS (0): seeds to train and evaluate, e.g. SEEDS="0 1 2"
+SEEDS ?= 0
+## PROTOCOL (both): published | corrected
+PROTOCOL ?=
+## PROFILE (paper): paper | quick | smoke
+PROFILE ?=
+## ENCODER_WEIGHTS (imagenet): imagenet | none | a weights file
+ENCODER_WEIGHTS ?=
+## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
+PRECISION ?=
+## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
+GPU ?=
+## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
+PYTHON ?=
+
+OPTIONS = $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(if $(SEEDS),--seeds $(SEEDS)) \
+	$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(PROFILE),--profile $(PROFILE)) \
+	$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)") $(if $(PRECISION),--precision $(PRECISION))
+
+# The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
+ifneq ($(DATA_ROOT),)
+export DATA_ROOT
+else
+unexport DATA_ROOT
+endif
+export GPU PYTHON
+
+RUN := .venv/bin/python -m
+READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
+
+.PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 demo test lint lock clean
+
+help: ## this page
+	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
+	/^[a-z][a-z0-9-]*:.*## / { target = $$1; sub(/:.*/, "", target); sub(/.*## /, ""); printf "  %-16s %s\n", target, $$0 } \
+	/^## [A-Z_]+ \(/ { name = $$2; value = $$3; gsub(/[():]/, "", value); sub(/^[^:]*: /, ""); \
+		variables = variables sprintf("  %-16s %-9s %s\n", name, value, $$0) } \
+	END { printf "\nVariables        default   meaning\n%s", variables }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## make .venv with everything in it; happens by itself before the other targets
+
+.venv/.ready: requirements/dev.txt requirements/uv.txt
+	@requirements/setup.sh
+
+.venv/.ready-gpu: requirements/dev.txt requirements/uv.txt requirements/gpu.txt
+	@requirements/setup.sh
+
+data-tnbc: setup ## find or download the TNBC nuclei images and verify them
+	$(RUN) common.manifests tnbc $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+
+tnbc-table1: setup ## LinkNet ensemble on TNBC, table 1: train what is missing, evaluate, compare
+	$(RUN) reproductions.tnbc_linknet.eval table1 $(OPTIONS)
+
+tnbc-table2: setup ## the same ensemble beside the literature, table 2
+	$(RUN) reproductions.tnbc_linknet.eval table2 $(OPTIONS)
+
+tnbc-figure2: setup ## input, truth and the three predictions per test image, figure 2
+	$(RUN) reproductions.tnbc_linknet.eval figure2 $(OPTIONS)
+
+demo: setup ## every table in seconds to minutes on synthetic images: no data, no network, no GPU
+	$(RUN) common.regenerate demo
+
+test: setup ## the tests; DATA_ROOT adds those that read real images
+	$(RUN) pytest
+
+lint: setup ## style and likely bugs, by ruff
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+lock: setup ## recompile requirements/*.txt after a change to requirements/*.in
+	cd requirements && for name in dev gpu uv; do ../.venv/tools/bin/uv pip compile --quiet --universal \
+		--python-version 3.8 --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
+
+clean: ## remove caches and results/demo; never data/, runs/ or .venv
+	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/demo
+	find . \( -name .venv -o -name .git \) -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,265 @@
+"""Finding a data set on this machine, or downloading it, and making sure that it is the right one.
+
+`python -m common.manifests tnbc` prints where a data set lies and what it is. What is expected of each data set stands
+in `data_manifests/<name>.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, List, Mapping, Optional, Tuple
+
+import pooch
+import requests
+import yaml
+from PIL import Image
+from pooch.hashes import hash_matches
+
+from common.archives import unpack
+from common.errors import InputError, exits_cleanly
+from common.files import sha256
+
+ROOT = Path(__file__).resolve().parent.parent
+MANIFESTS = ROOT / "data_manifests"
+DATA = ROOT / "data"
+PHANTOM = "PHANTOM.json"  # marks a synthetic data set and says what it holds
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One place a data set can be downloaded from."""
+
+    url: str
+    checksum: Optional[str] = None  # "md5:…" or "sha256:…"; None where none is published
+    size: Optional[int] = None  # bytes
+
+    @property
+    def filename(self) -> str:
+        """Last part of the address."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set is, where it comes from and how to recognise it: the content of one YAML file."""
+
+    name: str
+    title: str
+    citation: str
+    licence: str
+    homepage: str
+    archives: Tuple[Archive, ...]  # alternatives, tried in this order
+    folder: str  # inside the data root
+    layouts: Tuple[str, ...]  # folders that an archive may wrap its content in
+    images: str  # the pattern of `expect` that the pictures match
+    expect: Mapping[str, int]  # glob pattern -> how many files or folders match it
+    image_size: Optional[Tuple[int, int]] = None  # width, height; None where it varies
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A verified data set on disk."""
+
+    name: str
+    title: str
+    folder: Path
+    synthetic: bool
+    fingerprint: str  # 16 hex digits that stand for all names and contents
+    note: str  # what is missing, e.g. "30 of 162 images"; empty for a complete set
+
+
+_MANIFEST_KEYS = {
+    **dict.fromkeys(("name", "title", "citation", "licence", "homepage", "folder", "images"), str),
+    **{"archives": list, "layouts": list, "image_size": list, "expect": dict},
+}
+_ARCHIVE_KEYS = {"url": str, "checksum": str, "size": int}
+_OPTIONAL_KEYS = {"image_size", "checksum", "size"}
+
+
+def load_manifest(name: str) -> Manifest:
+    """Read `data_manifests/<name>.yaml`. Raises InputError naming the file and the key that is wrong."""
+    path = MANIFESTS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(other.stem for other in MANIFESTS.glob("*.yaml")))
+        raise InputError(f"{path}: no such manifest, expected one of: {known}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    _check_keys(path, raw, _MANIFEST_KEYS)
+    for archive in raw["archives"]:
+        _check_keys(path, archive, _ARCHIVE_KEYS)
+    if raw["images"] not in raw["expect"] or not all(isinstance(count, int) for count in raw["expect"].values()):
+        raise InputError(f"{path}: `expect` must map patterns, among them the one of `images`, to whole numbers")
+    raw["archives"] = tuple(Archive(**archive) for archive in raw["archives"])
+    raw["layouts"] = tuple(raw["layouts"])
+    raw["image_size"] = tuple(raw["image_size"]) if "image_size" in raw else None
+    return Manifest(**raw)
+
+
+def find(name: str, data_root: Path | str | None = None, download: bool = True, allow_partial: bool = False) -> DataSet:
+    """Find a data set: in `data_root/<folder>` if that is given, and nowhere else, or in the project's `data/<folder>`.
+
+    What `data` lacks is unpacked from an archive lying there, or else downloaded; it appears under its name only when
+    complete. Raises InputError, naming addresses and folders, for data that are missing or not as expected.
+    """
+    manifest = load_manifest(name)
+    if data_root is not None:
+        return verify(manifest, Path(data_root) / manifest.folder, allow_partial)
+    folder = DATA / manifest.folder
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (DATA / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():  # else another run has installed it while this one waited
+                _install(manifest, folder, download)
+    return verify(manifest, folder, allow_partial)
+
+
+def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> DataSet:
+    """Check the number of files in `folder` and the size of the pictures, and describe what is there.
+
+    For a folder with a PHANTOM.json, that file says what to expect. With `allow_partial` some files of each kind may
+    be missing. Raises InputError naming the folder, what was expected and what was found.
+    """
+    if not folder.is_dir():
+        wanted = ", ".join(f"{count} {pattern}" for pattern, count in manifest.expect.items())
+        raise InputError(f"{folder}: no such folder, expected {manifest.title} ({wanted})")
+    candidates = (folder, *(folder / layout for layout in manifest.layouts))
+    root = next((candidate for candidate in candidates if matching(candidate, manifest.images)), folder)
+    title, expect, image_size = manifest.title, manifest.expect, manifest.image_size
+    synthetic = (root / PHANTOM).exists()
+    if synthetic:
+        title = f"{manifest.name} phantoms (synthetic)"
+        try:
+            phantom = json.loads((root / PHANTOM).read_text(encoding="utf-8"))
+            expect, image_size = {**phantom["expect"]}, phantom.get("image_size")
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{root / PHANTOM}: expected a JSON object with the key `expect`") from None
+
+    found = {pattern: len(matching(root, pattern)) for pattern in expect}
+    missing = [f"{found[pattern]} of {count} {pattern}" for pattern, count in expect.items() if found[pattern] != count]
+    if missing and not (allow_partial and all(0 < found[pattern] <= count for pattern, count in expect.items())):
+        raise InputError(f"{root}: expected {title}, found {', '.join(missing)}")
+    images = matching(root, manifest.images)
+    for path in images if image_size else ():
+        try:
+            with Image.open(path) as image:
+                size = image.size
+        except OSError:
+            raise InputError(f"{path}: not a picture, expected one of {title}") from None
+        if size != tuple(image_size):
+            raise InputError(f"{path}: expected a picture of {image_size[0]}x{image_size[1]}, got {size[0]}x{size[1]}")
+
+    incomplete = len(images) != expect.get(manifest.images, len(images))
+    note = f"{len(images)} of {expect[manifest.images]} images" if incomplete else ", ".join(missing)
+    return DataSet(manifest.name, title, root, synthetic, _fingerprint(root, expect), note)
+
+
+def matching(folder: Path, pattern: str) -> List[Path]:
+    """Sorted paths in `folder` that match the glob `pattern`, without hidden ones such as the `._*` of macOS."""
+    paths = folder.glob(pattern)
+    return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def _fingerprint(root: Path, patterns: Iterable[str]) -> str:
+    """Hash of the lines that `sha256sum` prints for the matching files, in the order of their POSIX paths."""
+    files = {path.relative_to(root).as_posix(): path for pattern in patterns for path in matching(root, pattern)}
+    lines = [f"{sha256(files[name])}  {name}\n" for name in sorted(files) if files[name].is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def _install(manifest: Manifest, folder: Path, download: bool) -> None:
+    """Unpack a hand-placed or downloaded archive in a folder beside `folder`, then rename what it holds."""
+    work = DATA / f".partial-{manifest.name}"
+    shutil.rmtree(work, ignore_errors=True)  # left behind by a run that was killed
+    try:
+        archive = _placed_archive(manifest)
+        if archive is None and download:
+            archive = _download(manifest, work)
+        if archive is None:
+            raise InputError(f"{manifest.title}: not in {folder}; {_remedy(manifest)}")
+        unpack(archive, work / "unpacked")
+        try:
+            content = verify(manifest, work / "unpacked").folder
+        except InputError as error:
+            raise InputError(f"{archive.name} is not the expected archive: {error}") from None
+        content.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _placed_archive(manifest: Manifest) -> Optional[Path]:
+    """The archive, where the user has put it into `data`. Its checksum is one of those in the manifest."""
+    for path in {DATA / archive.filename for archive in manifest.archives}:
+        if path.is_file():
+            known = [archive for archive in manifest.archives if archive.filename == path.name]
+            if any(hash_matches(path, archive.checksum) for archive in known):
+                return path
+            wanted = " or ".join(f"{archive.checksum} ({archive.size or '?'} bytes)" for archive in known)
+            raise InputError(f"{path}: {path.stat().st_size} bytes with another checksum than expected, {wanted}")
+    return None
+
+
+def _download(manifest: Manifest, work: Path) -> Path:
+    pooch.get_logger().setLevel("WARNING")
+    failures = []
+    for archive in manifest.archives:
+        print(f"downloading {archive.url}", file=sys.stderr)
+        try:
+            return Path(pooch.retrieve(archive.url, archive.checksum, archive.filename, work, progressbar=True))
+        except requests.HTTPError as error:
+            failures.append(f"{archive.url} (answer {error.response.status_code})")
+        except requests.RequestException as error:
+            failures.append(f"{archive.url} ({type(error).__name__})")
+        except ValueError:
+            failures.append(f"{archive.url} (wrong checksum, expected {archive.checksum})")
+    raise InputError(f"cannot download {manifest.title} from {' or '.join(failures)}; {_remedy(manifest)}")
+
+
+def _remedy(manifest: Manifest) -> str:
+    archive = manifest.archives[0]
+    return (
+        f"get {archive.url} by hand and put it at {DATA / archive.filename} or its content into "
+        f"{DATA / manifest.folder}, set DATA_ROOT to a folder that holds {manifest.folder}/, or try `make demo`"
+    )
+
+
+def _check_keys(path: Path, raw: object, kinds: Mapping[str, type]) -> None:
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected the keys {', '.join(kinds)}, got {raw!r}")
+    for key in sorted(set(kinds) - set(raw) - _OPTIONAL_KEYS):
+        raise InputError(f"{path}: the key `{key}` is missing")
+    for key, value in raw.items():
+        if key not in kinds:
+            raise InputError(f"{path}: unknown key `{key}`, expected one of {', '.join(kinds)}")
+        if not isinstance(value, kinds[key]):
+            raise InputError(f"{path}: `{key}` must be a {kinds[key].__name__}, got {value!r}")
+
+
+@exits_cleanly
+def main(argv: Optional[List[str]] = None) -> None:
+    """Command line: find or download one data set and print what it is."""
+    parser = argparse.ArgumentParser(prog="python -m common.manifests", description=main.__doc__)
+    parser.add_argument("name", help="a file of data_manifests, without .yaml")
+    parser.add_argument("--data-root", type=Path, help="folder that holds the data set's own folder")
+    arguments = parser.parse_args(argv)
+    manifest, data = load_manifest(arguments.name), find(arguments.name, arguments.data_root)
+    print(data.title)
+    print(f"  folder       {data.folder}")
+    print(f"  images       {len(matching(data.folder, manifest.images))}")
+    print(f"  fingerprint  {data.fingerprint}")
+    if not data.synthetic:
+        print(f"  licence      {manifest.licence}")
+        print(f"  citation     {manifest.citation}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Training that can be killed at any moment and, run again, ends with the same weights.
+
+Everything random is a function of (seed, epoch) and nothing else, so a resumed epoch sees the batches that it would
+have seen. The state (weights, optimiser, loss scale, history) is kept in one folder per epoch, renamed into place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, List
+
+import pandas
+import tensorflow as tf
+from tensorflow import keras
+from tqdm import tqdm
+
+from common import files, runs
+
+
+def start(seed: int, precision: str = "float32") -> None:
+    """Put TensorFlow into the state that every run starts from: seeded, deterministic, with this precision.
+
+    Args:
+        seed: for Python, numpy and TensorFlow.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16" (Keras policy names).
+    """
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(precision)
+
+
+def fit(
+    model: keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    epochs: int,
+    folder: Path,
+    title: str = "",
+) -> pandas.DataFrame:
+    """Train a compiled model for `epochs`, resuming from whatever `folder` holds.
+
+    Args:
+        model: compiled and freshly built under `start(seed)`.
+        batches: gives the data of an epoch (counted from 0); must depend on nothing but the epoch.
+        epochs: total number, those done before an interruption included.
+        folder: of the run; receives state/ while training, then history.csv and weights.h5.
+        title: shown on the progress bar.
+
+    Returns:
+        The history, one line per epoch: epoch (from 1), learning_rate and the model's metrics.
+    """
+    folder = Path(folder)
+    weights, history_file = folder / "weights.h5", folder / "history.csv"
+    if weights.exists():
+        model.load_weights(str(weights))
+        return pandas.read_csv(history_file)
+
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    history = _restore(checkpoint, folder / "state")
+    progress = _Progress(title, epochs, done=len(history))
+    for epoch in range(len(history), epochs):
+        data = batches(epoch)
+        progress.steps = len(data)
+        logs = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[progress]).history
+        rate = float(keras.backend.get_value(model.optimizer.learning_rate))
+        history.append({"epoch": epoch + 1, "learning_rate": rate, **{k: float(v[0]) for k, v in logs.items()}})
+        _save(checkpoint, history, folder / "state")
+    progress.close()
+
+    table = pandas.DataFrame(history)
+    runs.write_csv(history_file, table)
+    with files.atomic_path(weights) as path:
+        model.save_weights(str(path), save_format="h5")
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    return table
+
+
+def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path) -> None:
+    """Keep the state of this epoch; only then forget the one before."""
+    state.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=state))
+    checkpoint.write(str(partial / "checkpoint"))
+    files.write_json(partial / "history.json", history)
+    kept = state / f"epoch_{len(history):05d}"
+    os.replace(partial, kept)
+    for other in state.iterdir():
+        if other != kept:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
+    """Load the newest kept state and return its history; an empty one when there is none."""
+    kept = sorted(state.glob("epoch_*")) if state.exists() else []
+    if not kept:
+        return []
+    # The optimiser's slots do not exist before the first step and are filled when they are created.
+    checkpoint.read(str(kept[-1] / "checkpoint"))
+    return json.loads((kept[-1] / "history.json").read_text(encoding="utf-8"))
+
+
+class _Progress(keras.callbacks.Callback):
+    """One bar for the whole training with the time left; one line an epoch when the output is not a terminal."""
+
+    def __init__(self, title: str, epochs: int, done: int):
+        super().__init__()
+        self.title, self.total, self.done, self.steps = title, epochs, done, 0
+        self.bar, self.began = None, time.monotonic()
+        self.resumed_at = done
+        if done:
+            print(f"{title}: resuming after epoch {done} of {epochs}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.bar is None:
+            self.bar = tqdm(
+                total=self.total * self.steps,
+                initial=self.done * self.steps,
+                desc=self.title,
+                unit="step",
+                disable=None,
+                dynamic_ncols=True,
+            )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not sys.stderr.isatty():
+            left = (time.monotonic() - self.began) / (epoch + 1 - self.resumed_at) * (self.total - epoch - 1)
+            numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+            print(f"{self.title}: epoch {epoch + 1} of {self.total}  {numbers}  ({left / 60:.1f} min left)", flush=True)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,64 @@
+"""Without a GPU: what `prepare` leaves alone, which libraries it loads where there are wheels and a driver."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import gpu
+
+
+@pytest.fixture()
+def loaded(monkeypatch, tmp_path):
+    """Wheels and a driver that are not there; gives the list of the libraries loaded instead."""
+    names = []
+    monkeypatch.setattr(gpu, "_wheels", lambda: tmp_path)
+    monkeypatch.setattr(gpu, "_has_driver", lambda: True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda path, mode: names.append((os.path.relpath(path, tmp_path), mode)))
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
+    return names
+
+
+def test_libraries_are_loaded_for_all_to_see_after_those_they_need(loaded):
+    gpu.prepare()
+    assert [name for name, _ in loaded] == list(gpu.LIBRARIES)
+    assert {mode for _, mode in loaded} == {ctypes.RTLD_GLOBAL}
+    position = {Path(name).stem.split(".")[0]: index for index, (name, _) in enumerate(loaded)}
+    for library, needed in [("libcublas", "libcublasLt"), ("libcusolver", "libcublas"), ("libcusolver", "libcusparse")]:
+        assert position[needed] < position[library]
+
+
+def test_the_users_variables_stay(loaded, tmp_path):
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="0", XLA_FLAGS="--xla_dump_to=x", TF_FORCE_GPU_ALLOW_GROWTH="false")
+    gpu.prepare()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+    assert os.environ["XLA_FLAGS"] == f"--xla_dump_to=x --xla_gpu_cuda_data_dir={tmp_path}/cuda_nvcc"
+    assert os.environ["PATH"] == f"{tmp_path}/cuda_nvcc/bin:/bin"
+
+
+def test_without_a_driver_only_the_log_is_quietened(loaded, monkeypatch):
+    monkeypatch.setattr(gpu, "_has_driver", lambda: False)
+    gpu.prepare()
+    assert loaded == []
+    assert (
+        set(os.environ) - {"PYTEST_CURRENT_TEST"} == {"PATH", "TF_CPP_MIN_LOG_LEVEL"}
+    assert os.environ["PATH"] == "/bin"
+    )
+
+
+def test_the_cpu_is_named_and_announced_in_one_line_and_tensorflow_starts_quietly():
+    script = "from common import gpu; gpu.prepare(); gpu.announce(); print(gpu.device_name())"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    announced, name = result.stdout.splitlines()
+    assert announced.startswith("no GPU found: running on the CPU")
+    assert re.fullmatch(r"CPU \(\d+ cores, .+\)", name)
+    assert result.stderr == ""

@@ -1,0 +1,205 @@
+"""The way in: the Makefile, the locks and the set-up script, without installing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, flags=re.MULTILINE)
+DEFAULTS = dict(re.findall(r"^([A-Z_]+) \?= ?(.*)$", MAKEFILE, flags=re.MULTILINE))
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+TABLE1 = [".venv/bin/python", "-m", "reproductions.tnbc_linknet.eval", "table1"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {*DEFAULTS, "MAKEFLAGS", "MAKELEVEL"}}
+
+
+def make(*arguments, cwd=ROOT, environment=ENVIRONMENT):
+    return subprocess.run(["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def commands(*arguments, **settings):
+    """The recipes that make would run for a target, set-up excluded, each as a list of words."""
+    lines = make("-n", *arguments, **settings).stdout.splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(".venv/bin/python")]
+
+
+def test_make_alone_prints_the_help():
+    assert make().stdout == make("help").stdout != ""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_has_a_sentence_in_the_help(target):
+    assert re.search(rf"^  {target} +\w.+", make("help").stdout, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_every_variable_is_in_the_help_with_its_default(name):
+    row = re.search(rf"^  {name} +(\S+) +\w.+", make("help").stdout, flags=re.MULTILINE)
+    assert row and row.group(1) == (DEFAULTS[name] or row.group(1))
+
+
+def test_every_command_needs_nothing_but_its_target():
+    assert commands("tnbc-table1") == [[*TABLE1, "--seeds", "0"]]
+
+
+def test_variables_reach_the_command_as_options_with_their_spaces():
+    settings = {"DATA_ROOT": "/data sets/it's", "SEEDS": "0 1 2", "PROTOCOL": "corrected", "PROFILE": "quick"}
+    settings.update(ENCODER_WEIGHTS="my weights.h5", PRECISION="mixed_bfloat16")
+    given = ["--data-root", "/data sets/it's", "--seeds", "0", "1", "2", "--protocol", "corrected"]
+    given += ["--profile", "quick", "--encoder-weights", "my weights.h5", "--precision", "mixed_bfloat16"]
+    expected = [[*TABLE1, *given]]
+    assert commands("tnbc-table1", *(f"{name}={value}" for name, value in settings.items())) == expected
+    assert commands("tnbc-table1", environment={**ENVIRONMENT, **settings}) == expected
+
+
+@pytest.mark.parametrize(("given", "seen"), [([], "unset"), (["DATA_ROOT="], "unset"), (["DATA_ROOT=/a b"], "/a b")])
+def test_the_tests_see_data_root_only_if_it_is_set(tmp_path, given, seen):
+    project = ready_project(tmp_path)
+    python = project / ".venv/bin/python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "${DATA_ROOT-unset}"\n')
+    python.chmod(0o755)
+    assert make("-s", "test", *given, cwd=project).stdout.splitlines()[-1] == seen
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_locked_package_has_a_version_and_hashes_and_no_address(lock):
+    text = lock.read_text(encoding="utf-8")
+    assert "://" not in text and "--index-url" not in text and "--find-links" not in text
+    entries = [entry for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " ")) if not entry.startswith("#")]
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9][a-z0-9._-]*==[^ ]+ .*--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize("name", [path.stem for path in LOCKS])
+def test_every_wanted_package_is_locked(name):
+    folder = ROOT / "requirements"
+    wanted = re.findall(r"^([A-Za-z][\w.-]*)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE)
+    for included in re.findall(r"^-r (\S+)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE):
+        wanted += re.findall(r"^([A-Za-z][\w.-]*)", (folder / included).read_text(), flags=re.MULTILINE)
+    locked = re.findall(r"^([\w.-]+)==", (folder / f"{name}.txt").read_text(), flags=re.MULTILINE)
+    assert set(wanted) <= set(locked)
+
+
+def ready_project(folder):
+    """A copy of what make needs, as it is after a finished set-up."""
+    project = folder / "project"
+    shutil.copytree(ROOT / "requirements", project / "requirements")
+    shutil.copy(ROOT / "Makefile", project)
+    (project / ".venv").mkdir()
+    (project / ".venv/.locks").write_text("requirements/dev.txt\n")
+    (project / ".venv/.ready").touch()
+    return project
+
+
+def test_a_second_set_up_has_nothing_to_do_until_a_lock_changes(tmp_path):
+    project = ready_project(tmp_path)
+    assert make("-q", "setup", cwd=project).returncode == 0
+    assert make("-q", "setup", "GPU=0", cwd=project).returncode == 0
+    assert make("-q", "setup", "GPU=1", cwd=project).returncode == 1
+    later = (project / ".venv/.ready").stat().st_mtime + 1
+    os.utime(project / "requirements/dev.txt", (later, later))
+    assert make("-q", "setup", cwd=project).returncode == 1
+
+
+def test_clean_removes_caches_and_nothing_of_value(tmp_path):
+    project = ready_project(tmp_path)
+    kept = [
+        "data/tnbc/a.png",
+        "runs/x/weights.h5",
+        "results/tnbc/table1.csv",
+        "common/__init__.py",
+        ".venv/__pycache__/a",
+    ]
+    gone = ["common/__pycache__/a.pyc", ".ruff_cache/a", ".pytest_cache/a", "results/demo/report.html"]
+    for name in kept + gone:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+    assert make("clean", cwd=project).returncode == 0
+    assert [name for name in kept + gone if (project / name).exists()] == kept
+
+
+def interpreter(path, version, implementation="cpython", has_venv=True):
+    """A stand-in that answers set-up's questions as a Python of that version would."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lie = f"import sys; sys.version_info = {version!r}; sys.implementation.name = {implementation!r}"
+    lie += f"; sys.executable = {str(path)!r}" + ("" if has_venv else "; sys.modules['ensurepip'] = None")
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}\nexec(sys.argv[1])" "$2"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture()
+def sandbox(tmp_path):
+    """A copy of the set-up script, and a function that runs it where PATH has the system's tools but no Python."""
+    project = tmp_path / "project"
+    (project / "requirements").mkdir(parents=True)
+    shutil.copy(ROOT / "requirements/setup.sh", project / "requirements")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "sh", "dirname", "sort", "uname", "grep", "rm", "mkdir", "touch"):
+        (tools / tool).symlink_to(shutil.which(tool))
+
+    def run(*arguments, **variables):
+        environment = {"PATH": str(tools), "HOME": str(tmp_path), **variables}
+        script = [str(project / "requirements/setup.sh"), *arguments]
+        return subprocess.run(script, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_newest_suitable_interpreter_in_path_is_found_past_a_shim_that_refuses(sandbox, tmp_path):
+    shim = Path(interpreter(tmp_path / "bin/python3.10", (3, 10)))
+    shim.write_text("#!/bin/sh\necho 'python3.10: command not found' >&2\nexit 127\n")
+    interpreter(tmp_path / "bin/python3.8", (3, 8))
+    interpreter(tmp_path / "bin/python3", (3, 11))
+    newest = interpreter(tmp_path / "bin/python3.9", (3, 9))
+    assert sandbox("--find-python").stdout == f"{newest}\n"
+
+
+@pytest.mark.parametrize(
+    "flaw", [{"version": (3, 11)}, {"version": (3, 7)}, {"implementation": "pypy"}, {"has_venv": False}]
+)
+def test_an_unsuitable_interpreter_is_passed_over(sandbox, tmp_path, flaw):
+    interpreter(tmp_path / "bin/python3", **{"version": (3, 10), **flaw})
+    found = sandbox("--find-python")
+    assert (found.returncode, found.stdout) == (0, "")
+    good = interpreter(tmp_path / ".pyenv/versions/3.9.18/bin/python", (3, 9))
+    interpreter(tmp_path / ".pyenv/versions/3.10.12/bin/python", (3, 10))
+    better = interpreter(tmp_path / ".pyenv/versions/3.10.13/bin/python", (3, 10))
+    interpreter(tmp_path / ".pyenv/versions/3.12.1/bin/python", (3, 12))
+    assert sandbox("--find-python").stdout == f"{better}\n"
+    assert sandbox("--find-python", PYTHON=good).stdout == f"{good}\n"
+
+
+def test_the_interpreter_asked_for_is_used_or_refused_in_one_line(sandbox, tmp_path):
+    interpreter(tmp_path / "bin/python3.10", (3, 10))
+    unsuitable = interpreter(tmp_path / "elsewhere/python", (3, 12))
+    refused = sandbox(PYTHON=unsuitable)
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert re.fullmatch(rf"error: PYTHON={unsuitable} .*3\.8, 3\.9 or 3\.10.*\n", refused.stderr)
+
+
+def test_without_any_python_one_line_says_what_to_install(sandbox, tmp_path):
+    result = sandbox()
+    assert result.returncode == 1 and result.stdout == ""
+    assert re.fullmatch(r"error: no Python 3\.8, 3\.9 or 3\.10 found: install .*\n", result.stderr)
+    assert not (tmp_path / "project/.venv").exists()
+
+
+def test_a_venv_made_by_somebody_else_is_left_alone(sandbox, tmp_path):
+    own = tmp_path / "project/.venv/precious"
+    own.parent.mkdir()
+    own.touch()
+    interpreter(tmp_path / "bin/python3.10", (3, 10))
+    result = sandbox()
+    assert result.returncode == 1 and "move it away" in result.stderr and own.exists()
