@@ -9,7 +9,7 @@ SEEDS ?= 0
 PROTOCOL ?=
 ## PROFILE (paper): paper | quick | smoke
 PROFILE ?=
-## ENCODER_WEIGHTS (imagenet): imagenet | none | a weights file
+## ENCODER_WEIGHTS (imagenet): imagenet | none | an .h5 file; single encoders after commas: none,vgg16=FILE
 ENCODER_WEIGHTS ?=
 ## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
 PRECISION ?=
@@ -62,8 +62,8 @@ tnbc-table2: setup ## the same ensemble beside the literature, table 2
 tnbc-figure2: setup ## input, truth and the three predictions per test image, figure 2
 	$(RUN) reproductions.tnbc_linknet.eval figure2 $(OPTIONS)
 
-demo: setup ## every table in seconds to minutes on synthetic images: no data, no network, no GPU
-	$(RUN) common.regenerate demo
+demo: setup ## every table within minutes on synthetic images: no data, no network, no GPU
+	$(RUN) reproductions.demo
 
 test: setup ## the tests; DATA_ROOT adds those that read real images
 	$(RUN) pytest

@@ -83,9 +83,7 @@ def _decode(path: Path | str) -> Image.Image:
         image.load()
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture in a known format (PNG, JPEG, TIFF, …)") from None
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise whatever the damage leads to: OSError, SyntaxError, ValueError …
+    except Exception as error:  # whatever the damage leads the decoder to: OSError, SyntaxError, struct.error …
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or truncated picture ({reason or type(error).__name__})") from None
     # Pillow would clip these to 255 in silence.

@@ -131,7 +131,7 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
     """
     if not folder.is_dir():
         wanted = ", ".join(f"{count} {pattern}" for pattern, count in manifest.expect.items())
-        raise InputError(f"{folder}: no such folder, expected {manifest.title} ({wanted})")
+        raise InputError(f"{folder}: no such folder, expected it to hold {manifest.title} ({wanted})")
     candidates = (folder, *(folder / layout for layout in manifest.layouts))
     root = next((candidate for candidate in candidates if matching(candidate, manifest.images)), folder)
     title, expect, image_size = manifest.title, manifest.expect, manifest.image_size

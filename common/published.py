@@ -88,7 +88,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 def _metric(entry: Any, key: str) -> Metric:
     fields = _fields(entry, _METRIC, key)
-    if (fields["aggregation"] == "not stated") and False:
+    if (fields["aggregation"] == "not stated") != bool(fields["assumed_aggregation"]):
         raise ValueError(f"{key}: expected assumed_aggregation if, and only if, aggregation is 'not stated'")
     return Metric(**{**fields, "band": Decimal(_printed(fields["band"], f"{key}.band"))})
 

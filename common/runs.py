@@ -77,6 +77,11 @@ class Run:
             raise InputError(f"{path}: the data give another split than when this run began; restore them or remove it")
         files.write_json(path, split)
 
+    @property
+    def split(self) -> Dict[str, List[str]]:
+        """The ids of every part of the data, as kept by `save_split`."""
+        return read_json(self.folder / "split.json")
+
     def log_session(self, **facts) -> None:
         """Note in environment.json that a process begins or resumes this run: when, with what code, on what device."""
         path = self.folder / "environment.json"

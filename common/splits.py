@@ -70,7 +70,7 @@ def _sizes(ids: Sequence[str], fractions: Mapping[str, float]) -> Dict[str, int]
         raise ValueError(f"ids must be unique, got {len(ids) - len(set(ids))} repeated")
     if min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
         raise ValueError(f"fractions must be non-negative and add up to 1, got {dict(fractions)}")
-    # In binary 0.7 * 90 falls short of 63, and equal remainders would differ in their last bits.
+    # Unrounded, the equal remainders of 8.4 and 2.4 would differ in their last bits.
     quotas = {part: round(fraction * len(ids), 6) for part, fraction in fractions.items()}
     sizes = {part: int(quota) for part, quota in quotas.items()}
     by_remainder = sorted(quotas, key=lambda part: sizes[part] - quotas[part])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import statistics
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any, Iterable, Optional
 
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -106,15 +106,25 @@ def build(published: PublishedTable, scores: Iterable[tuple[Score, Conditions]])
     lines = []
     for key in sorted(groups, key=reading_order):
         conditions, values = groups[key]
-        mean, count = statistics.fmean(values.values()), len(values)
-        sd = statistics.stdev(values.values()) if count > 1 else math.nan
+        seeds, count = sorted(values), len(values)
+        by_seed = np.array([values[seed] for seed in seeds])
+        mean, sd = by_seed.mean(), by_seed.std(ddof=1) if count > 1 else math.nan
         half_width = stdtrit(count - 1, 0.975) * sd / math.sqrt(count)
         line = dataclasses.asdict(conditions)
         line.update(row=key[2], metric=key[3], mean=mean, sd=sd, n_seeds=count)
-        line.update(ci_low=mean - half_width, ci_high=mean + half_width, seeds=" ".join(map(str, sorted(values))))
+        line.update(ci_low=mean - half_width, ci_high=mean + half_width, seeds=" ".join(map(str, seeds)))
         line.update(in_paper="yes" if key[2:] in printed else "no", differences="; ".join(conditions.differences))
         lines.append(line)
     return pd.DataFrame(lines, columns=TABLE_COLUMNS).round(_DECIMALS)
+
+
+def merge(earlier: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Put what `build` gave over what an earlier command left: its blocks (protocol, profile) replace those there."""
+    blocks = set(zip(table["protocol"], table["profile"]))
+    kept = [block not in blocks for block in zip(earlier["protocol"], earlier["profile"])]
+    both = pd.concat([earlier[kept], table])
+    order = both["protocol"].ne("published").astype(str) + both["protocol"] + both["profile"]
+    return both.assign(order=order).sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
 
 
 def compare(published: PublishedTable, table: pd.DataFrame) -> pd.DataFrame:
@@ -203,6 +213,21 @@ def show(comparison: pd.DataFrame, published: PublishedTable, console: Optional[
             values = (row.values.get(metric, "–") for metric in published.metrics)
             grid.add_row(Text(f"{row.label} ({row.citation})"), *values)
         console.print(Text("Quoted by the paper from the literature, not judged\n", style="bold"))
+        _print_whole(console, grid)
+        console.print()
+
+
+def show_beyond(table: pd.DataFrame, published: PublishedTable, console: Optional[Console] = None) -> None:
+    """Print what `build` gave beyond the paper's numbers: further metrics, and rows that the paper does not have."""
+    console = console or Console()
+    for (protocol, profile), block in table.groupby(["protocol", "profile"], sort=False):
+        metrics = list(dict.fromkeys(block["metric"]))
+        grid = _grid("", *metrics)
+        for row, lines in block.groupby("row", sort=False):
+            means = lines.set_index("metric")["mean"]
+            label = published.rows[row].label if row in published.rows else f"{row} (not in the paper)"
+            grid.add_row(label, *(f"{means[metric]:.4f}" for metric in metrics))
+        console.print(Text(f"All metrics · protocol {protocol}, profile {profile}\n", style="bold"))
         _print_whole(console, grid)
         console.print()
 

@@ -12,7 +12,7 @@ fail() { echo "error: $*" >&2; exit 1; }
 # A pyenv shim may exist and refuse to run, and Debian ships Pythons that cannot make a virtual environment.
 suitable() {
   "$1" -c 'import sys, ssl, ensurepip
-sys.exit(sys.implementation.name != "cpython" or not (3, 8) <= sys.version_info[:2] <= (3, 10))'  </dev/null >/dev/null 2>&1
+sys.exit(sys.implementation.name != "cpython" or not (3, 8) <= sys.version_info[:2] <= (3, 10))' </dev/null >/dev/null 2>&1
 }
 
 # Prints the interpreter's path, or nothing where there is none.
@@ -39,6 +39,11 @@ if [ "${1-}" = --find-python ]; then
 fi
 
 [ "$(uname -m)" = x86_64 ] || fail "TensorFlow 2.9 exists for x86-64 processors only, and this is $(uname -m)"
+# A second set-up of this folder at the same time waits for the first.
+exec 9<requirements/setup.sh
+if command -v flock >/dev/null; then
+  flock --nonblock 9 || { say "waiting for the set-up that is running"; flock 9; }
+fi
 if [ -e .venv ] && [ ! -e .venv/.locks ]; then
   fail ".venv was not made by make setup: move it away, then run the same command again"
 fi
@@ -60,6 +65,7 @@ install_uv() {  # with the interpreter $1
 if [ -e .venv/.ready ] && suitable .venv/bin/python; then
   say "updating .venv, $(.venv/bin/python --version)"
   rm -f .venv/.ready .venv/.ready-gpu
+  printf '%s\n' "${locks[@]}" >.venv/.locks
   install_uv .venv/bin/python
 else
   python=$(find_python)
@@ -76,16 +82,16 @@ else
   [ ! -e .venv ] || say "starting over: the .venv here is unfinished or broken"
   rm -rf .venv
   mkdir .venv
-  touch .venv/.locks
+  printf '%s\n' "${locks[@]}" >.venv/.locks
   install_uv "$bootstrap"
   $uv venv --quiet --allow-existing --python "$python" .venv ||
     fail "uv could not make .venv with Python $python (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
 fi
 
-printf '%s\n' "${locks[@]}" >.venv/.locks
 say "packages of ${locks[*]} into .venv"
-[ -t 2 ] && quiet= || quiet=--quiet
-$uv pip sync $quiet --python .venv/bin/python --require-hashes --compile-bytecode "${locks[@]}" ||
+quiet=
+[ -t 2 ] || quiet=1  # progress bars are for terminals
+$uv pip sync ${quiet:+--quiet} --python .venv/bin/python --require-hashes --compile-bytecode "${locks[@]}" ||
   fail "uv could not install the packages (its reason is above); the same command tries again"
 
 case "${locks[*]}" in *gpu*) touch .venv/.ready-gpu ;; esac

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import archives
 from common.archives import unpack
 from common.errors import InputError
 
@@ -67,7 +69,7 @@ def test_nothing_leads_outside(tmp_path, make, name):
     with pytest.raises(InputError, match="outside") as caught:
         unpack(archive, tmp_path / "out")
     assert repr(name) in str(caught.value)
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,23 @@ def test_bombs(tmp_path, make):
     assert not (tmp_path / "out").exists()
     unpack(archive, tmp_path / "out", max_ratio=1e6)
     assert files(tmp_path / "out")["bomb"] == bytes(10_000_000)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_many_small_members_add_up(tmp_path, make):
+    archive = make(tmp_path / "a", {str(n): os.urandom(100) for n in range(20)})
+    with pytest.raises(InputError, match="passed at the member '10'"):
+        unpack(archive, tmp_path / "out", max_bytes=1000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out")
 
 
 def test_a_zip_that_lies_about_its_sizes(tmp_path):

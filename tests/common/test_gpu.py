@@ -47,10 +47,8 @@ def test_without_a_driver_only_the_log_is_quietened(loaded, monkeypatch):
     monkeypatch.setattr(gpu, "_has_driver", lambda: False)
     gpu.prepare()
     assert loaded == []
-    assert (
-        set(os.environ) - {"PYTEST_CURRENT_TEST"} == {"PATH", "TF_CPP_MIN_LOG_LEVEL"}
+    assert set(os.environ) - {"PYTEST_CURRENT_TEST"} == {"PATH", "TF_CPP_MIN_LOG_LEVEL"}
     assert os.environ["PATH"] == "/bin"
-    )
 
 
 def test_the_cpu_is_named_and_announced_in_one_line_and_tensorflow_starts_quietly():

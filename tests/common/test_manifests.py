@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
-import json
 import os
 import re
 import shutil
@@ -64,17 +63,15 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def server(archive):
     """A local web server: /good/ sends the archive, /short/ stops half-way, /other/ sends something else."""
-    content = archive.read_bytes()
+    whole = archive.read_bytes()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.server.asked.append(self.path)
             kind = self.path.split("/")[1]
-            body = {"good": content, "short": content[: len(content) // 2], "other": b"<html>log in first</html>"}.get(
-                kind
-            )
+            body = {"good": whole, "short": whole[: len(whole) // 2], "other": b"<html>log in first</html>"}.get(kind)
             self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(content if kind == "short" else body or b"")))
+            self.send_header("Content-Length", str(len(whole if kind == "short" else body or b"")))
             self.end_headers()
             self.wfile.write(body or b"")
 
@@ -84,7 +81,7 @@ def server(archive):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.asked = []
         running.address = f"http://127.0.0.1:{running.server_port}"
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield running
         running.shutdown()
 
@@ -94,8 +91,8 @@ def entry(address: str, kind: str, archive: Path, algorithm: str = "sha256") -> 
     return {"url": f"{address}/{kind}/TNBC.zip", "checksum": f"{algorithm}:{checksum}"}
 
 
-def visible(folder: Path) -> list:
-    return [name for name in os.listdir(folder) if not name.endswith(".lock")]
+def content(folder: Path) -> list:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def failure(*arguments, **options) -> str:
@@ -114,8 +111,8 @@ def test_downloads_verifies_and_unpacks_once(project, server, archive, phantom, 
     found = find("tnbc")
     assert found.folder == data / "tnbc"
     assert found.fingerprint == verify(load_manifest("tnbc"), phantom).fingerprint
-    assert sorted(os.listdir(found.folder)) == ["GT_01", "GT_02", "PHANTOM.json", "Slide_01", "Slide_02"]
-    assert visible(data) == ["tnbc"]
+    assert content(found.folder) == ["GT_01", "GT_02", "PHANTOM.json", "Slide_01", "Slide_02"]
+    assert content(data) == ["tnbc"]
     assert find("tnbc") == found
     assert server.asked == ["/good/TNBC.zip"]
     assert "100%" in capsys.readouterr().err
@@ -127,13 +124,13 @@ def test_a_failed_download_leaves_nothing(project, server, archive, kind, reason
     message = failure()
     for part in (f"{server.address}/{kind}/TNBC.zip", reason, str(data / "tnbc"), str(data / "TNBC.zip"), "make demo"):
         assert part in message
-    assert visible(data) == []
+    assert content(data) == []
 
 
 def test_no_server(project, archive):
     data = project(entry("http://127.0.0.1:9", "good", archive))
     assert "http://127.0.0.1:9/good/TNBC.zip (ConnectionError)" in failure()
-    assert visible(data) == []
+    assert content(data) == []
 
 
 def test_the_second_address_is_tried_when_the_first_fails(project, server, archive):
@@ -160,7 +157,7 @@ def test_a_hand_placed_archive_is_used(project, archive):
     data.mkdir()
     shutil.copy(archive, data / "TNBC.zip")
     assert find("tnbc").folder == data / "tnbc"
-    assert sorted(visible(data)) == ["TNBC.zip", "tnbc"]
+    assert content(data) == ["TNBC.zip", "tnbc"]
 
 
 def test_a_damaged_hand_placed_archive_is_refused(project, archive):
@@ -170,14 +167,14 @@ def test_a_damaged_hand_placed_archive_is_refused(project, archive):
     message = failure()
     assert str(data / "TNBC.zip") in message
     assert "checksum" in message
-    assert visible(data) == ["TNBC.zip"]
+    assert content(data) == ["TNBC.zip"]
 
 
 def test_what_a_killed_run_left_is_cleared_away(project, server, archive):
     data = project(entry(server.address, "good", archive))
     (data / ".partial-tnbc/unpacked/TNBC_NucleiSegmentation/Slide_09").mkdir(parents=True)
     assert find("tnbc").synthetic
-    assert visible(data) == ["tnbc"]
+    assert content(data) == ["tnbc"]
     assert not (data / "tnbc/Slide_09").exists()
 
 
@@ -190,7 +187,7 @@ def test_a_full_disk_leaves_nothing(project, server, archive, monkeypatch):
     monkeypatch.setattr(archives.shutil, "copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         find("tnbc")
-    assert visible(data) == []
+    assert content(data) == []
 
 
 def test_an_archive_of_something_else_is_refused(project, tmp_path):
@@ -202,7 +199,7 @@ def test_an_archive_of_something_else_is_refused(project, tmp_path):
     with zipfile.ZipFile(data / "TNBC.zip", "w") as zipped:
         zipped.writestr("../evil", b"")
     assert "'../evil'" in failure()
-    assert visible(data) == ["TNBC.zip"]
+    assert content(data) == ["TNBC.zip"]
     assert not (tmp_path / "evil").exists()
 
 
@@ -292,7 +289,7 @@ def test_the_fingerprint_is_that_of_sha256sum(copy):
         assert subprocess.check_output(shell, shell=True, cwd=copy, text=True).strip() == before
     (copy / "note.txt").write_text("not part of the data")
     assert find("tnbc", copy.parent).fingerprint == before
-    os.rename(copy / "GT_01/01_1.png", copy / "GT_01/01_9.png")
+    (copy / "GT_01/01_1.png").rename(copy / "GT_01/01_9.png")
     renamed = find("tnbc", copy.parent).fingerprint
     write_png(copy / "GT_01/01_9.png", np.zeros((32, 32), bool))
     assert len({before, renamed, find("tnbc", copy.parent).fingerprint}) == 3

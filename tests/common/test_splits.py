@@ -28,6 +28,7 @@ def sizes(split):
         (50, HALVES, {"train": 40, "test": 10}),
         (780, {"train": 0.7, "val": 0.2, "test": 0.1}, {"train": 546, "val": 156, "test": 78}),
         (162, HALVES, {"train": 130, "test": 32}),
+        (12, {"train": 0.7, "val": 0.2, "test": 0.1}, {"train": 9, "val": 2, "test": 1}),
         (10, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, {"a": 4, "b": 3, "c": 3}),
         (7, {"train": 0.75, "val": 0, "test": 0.25}, {"train": 5, "val": 0, "test": 2}),
     ],

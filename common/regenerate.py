@@ -1,0 +1,89 @@
+"""The driver behind every table: train what is missing, resume what was cut off, leave alone what is complete; then
+build the table, compare it with the published one, keep it and show it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Callable, Iterable, List, Sequence, Tuple, TypeVar
+
+import pandas
+
+from common import published, runs, tables
+from common.cli import Request
+from common.manifests import DataSet
+
+ConfigType = TypeVar("ConfigType")
+KEPT = ("config.json", "split.json", "environment.json", "history.csv", "metrics.csv")
+
+
+def settle(request: Request, data_set: DataSet) -> Request:
+    """Keep what comes from synthetic data apart: its runs and results go to demo/ in the results folder."""
+    demo = request.results_root / "demo"
+    if not data_set.synthetic or demo in (request.results_root, *request.results_root.parents):
+        return request
+    return replace(request, results_root=demo, runs_root=demo / "runs")
+
+
+def ensure(configs: Sequence[ConfigType], train: Callable[[ConfigType], runs.Run]) -> List[runs.Run]:
+    """Bring the runs of all configurations to completion, one after the other, saying where we are.
+
+    Args:
+        configs: each with a `run_id`.
+        train: returns the finished run; trains or resumes it where needed.
+    """
+    finished = []
+    for number, config in enumerate(configs, start=1):
+        print(f"[{number}/{len(configs)}] {config.run_id}", flush=True)
+        finished.append(train(config))
+    return finished
+
+
+def material_differences(config, paper, data_set: DataSet, apart_from: Sequence[str]) -> Tuple[str, ...]:
+    """Say in words what keeps a run from being held against the paper; empty when nothing does.
+
+    Args:
+        config: dataclass of the run.
+        paper: the same dataclass with the paper's settings.
+        data_set: what it was trained and tested on.
+        apart_from: fields that may differ, or that the caller words better.
+    """
+    found = []
+    if data_set.synthetic:
+        found.append("synthetic images instead of the paper's data")
+    if data_set.note:
+        found.append(data_set.note)
+    for field in fields(config):
+        ours, theirs = getattr(config, field.name), getattr(paper, field.name)
+        if field.name not in apart_from and ours != theirs:
+            found.append(f"{field.name.replace('_', ' ')} {ours} instead of {theirs}")
+    return tuple(found)
+
+
+def publish(
+    yaml_path: Path, scores: Iterable[Tuple[tables.Score, tables.Conditions]], folder: Path
+) -> pandas.DataFrame:
+    """Write `<table>.csv` and `<table>_vs_published.csv` into `folder`, show the comparison and return the table.
+
+    Blocks (protocol and profile) that an earlier command left in the file and this one does not regenerate stay.
+    """
+    reference = published.load(yaml_path)
+    table = tables.build(reference, scores)
+    path = folder / f"{reference.id}.csv"
+    tables.write(tables.merge(tables.read(path), table) if path.exists() else table, path)
+    kept = tables.read(path)
+    tables.write(tables.compare(reference, kept), folder / f"{reference.id}_vs_published.csv")
+    tables.show(tables.compare(reference, table), reference)
+    tables.show_beyond(table, reference)
+    print(f"written: {path} and {reference.id}_vs_published.csv beside it")
+    return kept
+
+
+def keep_provenance(run: runs.Run, folder: Path) -> None:
+    """Copy the small files of a run (settings, ids, environment, history, scores per image) beside the results."""
+    target = folder / "provenance" / run.folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(run.folder / name, target / name)
