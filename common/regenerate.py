@@ -21,9 +21,9 @@ KEPT = ("config.json", "split.json", "environment.json", "history.csv", "metrics
 
 def settle(request: Request, data_set: DataSet) -> Request:
     """Keep what comes from synthetic data apart: its runs and results go to demo/ in the results folder."""
-    demo = request.results_root / "demo"
-    if not data_set.synthetic or demo in (request.results_root, *request.results_root.parents):
+    if not data_set.synthetic:
         return request
+    demo = request.results_root / "demo"
     return replace(request, results_root=demo, runs_root=demo / "runs")
 
 

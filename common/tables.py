@@ -221,12 +221,13 @@ def show_beyond(table: pd.DataFrame, published: PublishedTable, console: Optiona
     """Print what `build` gave beyond the paper's numbers: further metrics, and rows that the paper does not have."""
     console = console or Console()
     for (protocol, profile), block in table.groupby(["protocol", "profile"], sort=False):
-        metrics = list(dict.fromkeys(block["metric"]))
-        grid = _grid("", *metrics)
-        for row, lines in block.groupby("row", sort=False):
-            means = lines.set_index("metric")["mean"]
-            label = published.rows[row].label if row in published.rows else f"{row} (not in the paper)"
-            grid.add_row(label, *(f"{means[metric]:.4f}" for metric in metrics))
+        means = block.pivot(index="metric", columns="row", values="mean").loc[
+            block["metric"].unique(), block["row"].unique()
+        ]
+        labels = [published.rows[row].label if row in published.rows else f"{row} (not in paper)" for row in means]
+        grid = _grid("", *labels)
+        for metric, values in means.iterrows():
+            grid.add_row(metric, *(f"{value:.4f}" for value in values))
         console.print(Text(f"All metrics · protocol {protocol}, profile {profile}\n", style="bold"))
         _print_whole(console, grid)
         console.print()

@@ -10,22 +10,20 @@ from common.cli import Request
 from common.errors import exits_cleanly
 from reproductions.tnbc_linknet import eval as tnbc_linknet
 
-FOLDER = Path("results/demo")
+DATA = Path("results/demo/data")
 
 
 @exits_cleanly
 def main() -> None:
     """Run the demonstration and say where its results are."""
     gpu.announce()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    phantoms.nuclei(FOLDER / "data" / "tnbc")
-    request = Request(
-        data_root=FOLDER / "data", profile="smoke", encoder_weights="none", runs_root=FOLDER / "runs", results_root=FOLDER
-    )
+    shutil.rmtree(DATA.parent, ignore_errors=True)
+    phantoms.nuclei(DATA / "tnbc")
+    request = Request(data_root=DATA, profile="smoke", encoder_weights="none")
     for paper in (tnbc_linknet,):
         for target in paper.TARGETS.values():
             target(request)
-    print(f"done: tables and figures of synthetic images are in {FOLDER}; their numbers mean nothing but that it runs")
+    print(f"done: tables and figures of synthetic images are in {DATA.parent}; their numbers only show that it runs")
 
 
 if __name__ == "__main__":
