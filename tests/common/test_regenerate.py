@@ -1,0 +1,91 @@
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from common import published, regenerate, runs, tables
+from common.cli import Request
+from common.errors import InputError
+from common.manifests import DataSet
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "reproductions/tnbc_linknet/published/table1.yaml"
+REAL = DataSet("tnbc", "TNBC", Path("data"), synthetic=False, fingerprint="0" * 16, note="")
+PHANTOM = replace(REAL, synthetic=True)
+
+
+@dataclass(frozen=True)
+class Config:
+    run_id: str = "a"
+    seed: int = 0
+    batch_size: int = 2
+
+
+def test_synthetic_data_never_reach_the_real_results():
+    request = Request(runs_root=Path("r"), results_root=Path("out"))
+    assert regenerate.settle(request, REAL) == request
+    settled = regenerate.settle(request, PHANTOM)
+    assert (settled.results_root, settled.runs_root) == (Path("out/demo"), Path("out/demo/runs"))
+
+
+def test_material_differences_are_said_in_words():
+    ours = Config(seed=3, batch_size=4)
+    assert regenerate.material_differences(ours, Config(), REAL, apart_from=["seed"]) == ("batch size 4 instead of 2",)
+    partial = replace(PHANTOM, note="30 of 162 images")
+    assert regenerate.material_differences(Config(), Config(), partial, apart_from=[]) == (
+        "synthetic images instead of the paper's data",
+        "30 of 162 images",
+    )
+
+
+def test_weights_can_be_given_per_encoder():
+    request = Request(encoder_weights="none,vgg16=/data/a=b.h5")
+    assert request.weights_for("vgg16") == "/data/a=b.h5"
+    assert request.weights_for("vgg19") == "none"
+    for wrong in ("vgg16=a.h5", "none,vgg16", "none,=a"):
+        with pytest.raises(InputError, match=r"expected imagenet, none or a file, then ENCODER=VALUE"):
+            Request(encoder_weights=wrong).weights_for("vgg16")
+
+
+def test_runs_are_finished_in_order(capsys):
+    done = []
+    finished = regenerate.ensure([Config("a"), Config("b")], lambda config: done.append(config.run_id) or config)
+    assert done == ["a", "b"] == [config.run_id for config in finished]
+    assert "[2/2] b" in capsys.readouterr().out
+
+
+def scores(protocol, value):
+    conditions = tables.Conditions(protocol, "paper", "imagenet", "float32", "TNBC", "0" * 16)
+    metrics = ("accuracy", "dsc", "f1", "aji")
+    return [(tables.Score(row, m, value, 0), conditions) for row in ("resnext50", "vgg19", "ensemble") for m in metrics]
+
+
+def test_a_later_command_replaces_its_blocks_and_keeps_the_others(tmp_path):
+    regenerate.publish(PUBLISHED, scores("corrected", 0.5), tmp_path)
+    regenerate.publish(PUBLISHED, scores("published", 0.6), tmp_path)
+    table = regenerate.publish(PUBLISHED, scores("corrected", 0.7), tmp_path)
+    assert dict(table.groupby("protocol", sort=False)["mean"].first()) == {"published": 0.6, "corrected": 0.7}
+    assert len(table) == 24
+    comparison = tables.read(tmp_path / "table1_vs_published.csv")
+    assert len(comparison) == 24
+    assert set(comparison["verdict"]) == {"below", "within"}
+    bytes_before = (tmp_path / "table1.csv").read_bytes()
+    regenerate.publish(PUBLISHED, scores("corrected", 0.7), tmp_path)
+    assert (tmp_path / "table1.csv").read_bytes() == bytes_before
+
+
+def test_rows_beyond_the_paper_are_shown_as_such(tmp_path, capsys):
+    extra = [(replace(score, row="vgg16"), conditions) for score, conditions in scores("published", 0.6)[:4]]
+    table = regenerate.publish(PUBLISHED, scores("published", 0.6) + extra, tmp_path)
+    assert set(table[table["row"] == "vgg16"]["in_paper"]) == {"no"}
+    assert "vgg16 (not in paper)" in capsys.readouterr().out
+    assert len(tables.compare(published.load(PUBLISHED), table)) == 12
+
+
+def test_provenance_is_what_the_run_folder_holds(tmp_path):
+    run = runs.Run(tmp_path / "runs/a", {"seed": 0})
+    for name in regenerate.KEPT[1:]:
+        (run.folder / name).write_text(name)
+    regenerate.keep_provenance(run, tmp_path / "results")
+    kept = tmp_path / "results/provenance/a"
+    assert sorted(path.name for path in kept.iterdir()) == sorted(regenerate.KEPT)
+    assert (kept / "history.csv").read_text() == "history.csv"

@@ -1,0 +1,109 @@
+"""Killing and resuming, on a tiny network, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+# Trains for 4 epochs of 3 steps; KILL says where the process kills itself with SIGKILL.
+SCRIPT = """
+import os, signal, sys
+import numpy as np, tensorflow as tf
+from tensorflow import keras
+from common import training, files
+
+folder, kill = sys.argv[1], sys.argv[2]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def batches(epoch):
+    rng = np.random.default_rng((7, epoch))
+    x, y = rng.random((6, 8, 8, 3), np.float32), rng.integers(0, 2, (6, 8, 8, 1)).astype(np.float32)
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+
+
+training.start(3)
+layers = keras.layers
+model = keras.Sequential([
+    layers.Conv2D(4, 3, padding="same", input_shape=(8, 8, 3)), layers.BatchNormalization(), layers.ReLU(),
+    layers.Conv2D(1, 1, activation="sigmoid"),
+])
+model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
+
+steps = 0
+progress_step = training._Progress.on_train_batch_end
+def on_step(self, batch, logs=None):
+    global steps
+    steps += 1
+    progress_step(self, batch, logs)
+    if kill == f"step {steps}":
+        die()
+training._Progress.on_train_batch_end = on_step
+
+saves = 0
+rename = os.replace
+def replace(source, target):
+    global saves
+    if "epoch_" in str(target):
+        saves += 1
+        if kill == f"before keeping epoch {saves}":
+            die()
+    rename(source, target)
+    if kill == f"after {os.path.basename(target)}":
+        die()
+os.replace = replace
+
+training.fit(model, batches, 4, folder, "tiny")
+"""
+
+
+def train(folder, kill=""):
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), kill],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def arrays(path):
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_training_ends_with_the_same_weights_and_history(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    result = train(whole)
+    assert result.returncode == 0, result.stderr
+    # In the first epoch; in the third; while its state is written; just after; before the weights are written.
+    for kill in ("step 2", "step 5", "before keeping epoch 2", "after epoch_00003", "after history.csv"):
+        result = train(broken, kill)
+        assert result.returncode == -signal.SIGKILL, (kill, result.stderr)
+    result = train(broken)
+    assert result.returncode == 0, result.stderr
+    assert "resuming after epoch 4 of 4" in result.stdout
+
+    expected, found = arrays(whole / "weights.h5"), arrays(broken / "weights.h5")
+    assert expected.keys() == found.keys()
+    assert len(expected) == 8
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert (whole / "history.csv").read_bytes() == (broken / "history.csv").read_bytes()
+    assert len((whole / "history.csv").read_text().splitlines()) == 5
+    assert sorted(path.name for path in broken.iterdir()) == ["history.csv", "weights.h5"]
+
+    before = (broken / "weights.h5").stat().st_mtime_ns
+    assert train(broken).returncode == 0  # finished: nothing is trained again
+    assert (broken / "weights.h5").stat().st_mtime_ns == before

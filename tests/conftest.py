@@ -1,0 +1,16 @@
+import hypothesis
+import pytest
+
+from common import phantoms
+
+# On shared or slow cores an example may take long by chance; that is no failure.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def phantom_root(tmp_path_factory):
+    """A data root with a small phantom of TNBC: 3 patients, 9 images of 64×64."""
+    root = tmp_path_factory.mktemp("phantoms")
+    phantoms.nuclei(root / "tnbc", patients=3, images_per_patient=3, size=64)
+    return root
