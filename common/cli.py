@@ -9,6 +9,7 @@ from typing import Callable, Generic, Literal, Mapping, Optional, Tuple, TypeVar
 
 import tyro
 
+from common import gpu
 from common.errors import InputError
 
 ConfigType = TypeVar("ConfigType")
@@ -83,6 +84,7 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
+        gpu.announce()
         target(request)
 
     command.__doc__ = target.__doc__

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Dict, List, Optional
 
 import pandas
 import tensorflow as tf
@@ -21,6 +21,7 @@ from tensorflow import keras
 from tqdm import tqdm
 
 from common import files, runs
+from common.errors import InputError
 
 
 def start(seed: int, precision: str = "float32") -> None:
@@ -42,6 +43,7 @@ def fit(
     epochs: int,
     folder: Path,
     title: str = "",
+    validate: Optional[Callable[[keras.Model], Dict[str, float]]] = None,
 ) -> pandas.DataFrame:
     """Train a compiled model for `epochs`, resuming from whatever `folder` holds.
 
@@ -51,9 +53,10 @@ def fit(
         epochs: total number, those done before an interruption included.
         folder: of the run; receives state/ while training, then history.csv and weights.h5.
         title: shown on the progress bar.
+        validate: called after each epoch; what it returns joins the epoch's line. It must draw nothing at random.
 
     Returns:
-        The history, one line per epoch: epoch (from 1), learning_rate and the model's metrics.
+        The history, one line per epoch: epoch (from 1), learning_rate, the model's metrics and those of `validate`.
     """
     folder = Path(folder)
     weights, history_file = folder / "weights.h5", folder / "history.csv"
@@ -69,7 +72,8 @@ def fit(
         progress.steps = len(data)
         logs = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[progress]).history
         rate = float(keras.backend.get_value(model.optimizer.learning_rate))
-        history.append({"epoch": epoch + 1, "learning_rate": rate, **{k: float(v[0]) for k, v in logs.items()}})
+        scores = {**{k: v[0] for k, v in logs.items()}, **(validate(model) if validate else {})}
+        history.append({"epoch": epoch + 1, "learning_rate": rate, **{k: float(v) for k, v in scores.items()}})
         _save(checkpoint, history, folder / "state")
     progress.close()
 
@@ -85,10 +89,18 @@ def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path) -> 
     """Keep the state of this epoch; only then forget the one before."""
     state.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=state))
-    checkpoint.write(str(partial / "checkpoint"))
-    files.write_json(partial / "history.json", history)
     kept = state / f"epoch_{len(history):05d}"
-    os.replace(partial, kept)
+    try:
+        checkpoint.write(str(partial / "checkpoint"))
+        files.write_json(partial / "history.json", history)
+        os.replace(partial, kept)
+    except tf.errors.OpError as error:  # how TensorFlow reports a full disk
+        reason = error.message.split(";")[-1].split("[")[0].strip()
+        raise InputError(
+            f"{state}: cannot keep epoch {len(history)}: {reason}; make room, the same command resumes"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     for other in state.iterdir():
         if other != kept:
             shutil.rmtree(other, ignore_errors=True)

@@ -56,7 +56,7 @@ fi
 
 uv=.venv/tools/bin/uv
 install_uv() {  # with the interpreter $1
-  say "installer uv into .venv/tools"
+  say "uv, which installs the rest, into .venv/tools"
   [ -x .venv/tools/bin/python ] || "$1" -m venv .venv/tools
   .venv/tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt ||
     fail "pip could not install uv (its reason is above); a first set-up needs the network"

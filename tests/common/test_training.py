@@ -107,3 +107,15 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_and_history(tmp_
     before = (broken / "weights.h5").stat().st_mtime_ns
     assert train(broken).returncode == 0  # finished: nothing is trained again
     assert (broken / "weights.h5").stat().st_mtime_ns == before
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
+    # A limit on the size of files stands in for the disk: the state does not fit, the small files do.
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))\n"
+    script = SCRIPT.replace("training.fit(", limit + "training.fit(")
+    command = [sys.executable, "-c", script, str(tmp_path), ""]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert "InputError" in result.stderr.splitlines()[-1]
+    assert "cannot keep epoch 1: File too large; make room, the same command resumes" in result.stderr
+    assert list((tmp_path / "state").iterdir()) == []
