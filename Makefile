@@ -33,7 +33,8 @@ export GPU PYTHON
 RUN := .venv/bin/python -m
 READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 
-.PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 demo test lint lock clean
+.PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
+	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates audit readme demo test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -61,6 +62,42 @@ tnbc-table2: setup ## the same ensemble beside the literature, table 2
 
 tnbc-figure2: setup ## input, truth and the three predictions per test image, figure 2
 	$(RUN) reproductions.tnbc_linknet.eval figure2 $(OPTIONS)
+
+data-busi: setup ## find or download the BUSI ultrasound images and verify them
+	$(RUN) common.manifests busi $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+
+busi-table1: setup ## BUSI, table 1: count the images by class; no training
+	$(RUN) reproductions.busi_resnext_unet.eval table1 $(OPTIONS)
+
+busi-params: setup ## count the parameters of the three U-Nets; no data, no training
+	$(RUN) reproductions.busi_resnext_unet.eval params $(OPTIONS)
+
+busi-table3: setup ## three U-Nets on BUSI, table 3: train what is missing, evaluate, compare
+	$(RUN) reproductions.busi_resnext_unet.eval table3 $(OPTIONS)
+
+busi-table4: setup ## the ResNeXt-50 U-Net beside the literature, table 4
+	$(RUN) reproductions.busi_resnext_unet.eval table4 $(OPTIONS)
+
+busi-figure9: setup ## IoU and loss per epoch of the three U-Nets, figure 9
+	$(RUN) reproductions.busi_resnext_unet.eval figure9 $(OPTIONS)
+
+busi-figure10: setup ## test images with true and predicted masks, figure 10
+	$(RUN) reproductions.busi_resnext_unet.eval figure10 $(OPTIONS)
+
+busi-figure11: setup ## bars of pixel accuracy, IoU and Dice, figure 11
+	$(RUN) reproductions.busi_resnext_unet.eval figure11 $(OPTIONS)
+
+busi-figure13: setup ## predictions from the smallest to the largest test image, figure 13
+	$(RUN) reproductions.busi_resnext_unet.eval figure13 $(OPTIONS)
+
+busi-duplicates: setup ## find the near-duplicate images of BUSI and write their list
+	$(RUN) reproductions.busi_resnext_unet.eval duplicates $(OPTIONS)
+
+audit: setup ## check the published numbers of all papers against arithmetic and each other: no data, seconds
+	$(RUN) common.audit --csv results/audit.csv
+
+readme: setup ## bring the tables in the README files up to date with results/
+	$(RUN) common.report
 
 demo: setup ## every table within minutes on synthetic images: no data, no network, no GPU
 	$(RUN) reproductions.demo

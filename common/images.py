@@ -1,4 +1,4 @@
-"""Reading pictures and masks strictly, and writing PNG files.
+"""Reading pictures and masks strictly, and writing PNG and, for what no memory holds, TIFF files.
 
 Pillow does the decoding: OpenCV returns a truncated PNG as if it were whole, its missing rows black.
 """
@@ -6,14 +6,21 @@ Pillow does the decoding: OpenCV returns a truncated PNG as if it were whole, it
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
-from typing import Tuple
+from typing import Iterable, Optional, Tuple
 
 import numpy as np
+import pydicom
+import tifffile
 from PIL import Image
+from pydicom.pixel_data_handlers import util as dicom
 
 from common.errors import InputError
 from common.files import atomic_path
+
+LARGE = 1 << 26  # pixels: larger TIFFs are read and written piece by piece
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
@@ -23,6 +30,31 @@ def read_rgb(path: Path | str) -> np.ndarray:
     picture load alike. Raises InputError for anything but a whole picture of 8 bits per channel.
     """
     return np.array(_decode(path).convert("RGB"))
+
+
+def read_any(path: Path | str) -> np.ndarray:
+    """Read a picture of any size from a PNG, JPEG, TIFF or DICOM file as uint8 (H, W, 1, 3 or 4); see `to_rgb`.
+
+    A TIFF of more than `LARGE` pixels comes as a memory map of the file or, where that is packed, of a temporary one.
+    DICOM images of more than 8 bits are windowed as they ask for and stretched to 0–255. Raises InputError as
+    `read_rgb` does, and for DICOM files of several frames and large TIFFs that cannot be mapped.
+    """
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(132)
+        if start.endswith(b"DICM") or path.suffix.lower() == ".dcm":
+            return _read_dicom(path)
+        if start.startswith(_TIFF):
+            large = _map_large_tiff(path)
+            if large is not None:
+                return large
+    return read_rgb(path)
+
+
+def to_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Turn what `read_any` gives, or a part or a stack of it, into (…, 3): repeat grey, drop alpha."""
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def read_mask(path: Path | str) -> np.ndarray:
@@ -66,6 +98,70 @@ def write_png(path: Path | str, array: np.ndarray) -> None:
         Image.fromarray(array).save(temporary, format="PNG")
 
 
+def write_tiff(path: Path | str, shape: Tuple[int, ...], tiles: Iterable[np.ndarray]) -> None:
+    """Write a tiled, losslessly compressed TIFF file atomically, holding one tile at a time.
+
+    `shape` is the picture's, (H, W) or (H, W, 3). `tiles` are uint8 and square, in the order of `common.tiling.split`.
+    """
+    tiles = iter(tiles)
+    first = next(tiles)
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            itertools.chain([first], tiles),
+            shape=shape,
+            dtype=np.uint8,
+            tile=first.shape[:2],
+            photometric="rgb" if len(shape) == 3 else "minisblack",
+            compression="zlib",
+            maxworkers=1,  # more of them would queue half a gigabyte of tiles
+        )
+
+
+def _read_dicom(path: Path) -> np.ndarray:
+    try:
+        dataset = pydicom.dcmread(path)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames == 1:
+            pixels, kind = dataset.pixel_array, dataset.PhotometricInterpretation
+            if kind == "PALETTE COLOR":
+                pixels = dicom.apply_color_lut(pixels, dataset)
+            elif kind.startswith("YBR"):
+                pixels = dicom.convert_color_space(pixels, kind, "RGB")
+            elif kind.startswith("MONOCHROME"):
+                pixels = dicom.apply_voi_lut(dicom.apply_modality_lut(pixels, dataset), dataset)
+    except Exception as error:  # whatever a file that only looks like DICOM, or is damaged, leads the decoder to
+        reason = " ".join(str(error).split())
+        reason = f"{reason or type(error).__name__}; if it is compressed, uncompress it first"
+        raise InputError(f"{path}: not a readable DICOM image ({reason})") from None
+    if frames != 1:
+        raise InputError(f"{path}: expected a DICOM image of one frame, got {frames} frames")
+    if pixels.dtype != np.uint8:
+        low, high = float(pixels.min()), float(pixels.max())
+        pixels = np.rint((pixels - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    if kind == "MONOCHROME1":
+        pixels = 255 - pixels
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _map_large_tiff(path: Path) -> Optional[np.ndarray]:
+    """The first page of a large TIFF as a memory map; None if it is not large, or not a TIFF after all."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            if page.imagelength * page.imagewidth <= LARGE:
+                return None
+            kind, axes = page.photometric.name, page.axes
+            if page.dtype != np.uint8 or (kind, axes) not in (("MINISBLACK", "YX"), ("RGB", "YXS")):
+                raise ValueError(f"got {page.dtype} {kind} with the axes {axes}, expected 8-bit grey or RGB")
+            pixels = page.asarray(out="memmap")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # whatever the damage leads the decoder to, and codecs that are not installed
+        raise InputError(f"{path}: a damaged TIFF, or a large one of a kind that cannot be mapped ({error})") from None
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
 def _decode(path: Path | str) -> Image.Image:
     path = Path(path)
     try:
@@ -83,6 +179,8 @@ def _decode(path: Path | str) -> Image.Image:
         image.load()
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture in a known format (PNG, JPEG, TIFF, …)") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{path}: expected at most {2 * Image.MAX_IMAGE_PIXELS} pixels, except in a TIFF") from None
     except Exception as error:  # whatever the damage leads the decoder to: OSError, SyntaxError, struct.error …
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or truncated picture ({reason or type(error).__name__})") from None

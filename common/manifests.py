@@ -1,7 +1,7 @@
 """Finding a data set on this machine, or downloading it, and making sure that it is the right one.
 
-`python -m common.manifests tnbc` prints where a data set lies and what it is. What is expected of each data set stands
-in `data_manifests/<name>.yaml`.
+`python -m common.manifests tnbc` prints where a data set lies and what it is; of several names it takes the first that
+is there. What is expected of each data set stands in `data_manifests/<name>.yaml`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, List, Mapping, Optional, Tuple
+from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import pooch
 import requests
@@ -39,6 +39,7 @@ class Archive:
     url: str
     checksum: Optional[str] = None  # "md5:…" or "sha256:…"; None where none is published
     size: Optional[int] = None  # bytes
+    keep: bool = False  # the file is the data, and not unpacked
 
     @property
     def filename(self) -> str:
@@ -55,7 +56,7 @@ class Manifest:
     citation: str
     licence: str
     homepage: str
-    archives: Tuple[Archive, ...]  # alternatives, tried in this order
+    archives: Tuple[Archive, ...]  # alternatives, tried in this order; none where it cannot be downloaded
     folder: str  # inside the data root
     layouts: Tuple[str, ...]  # folders that an archive may wrap its content in
     images: str  # the pattern of `expect` that the pictures match
@@ -79,8 +80,8 @@ _MANIFEST_KEYS = {
     **dict.fromkeys(("name", "title", "citation", "licence", "homepage", "folder", "images"), str),
     **{"archives": list, "layouts": list, "image_size": list, "expect": dict},
 }
-_ARCHIVE_KEYS = {"url": str, "checksum": str, "size": int}
-_OPTIONAL_KEYS = {"image_size", "checksum", "size"}
+_ARCHIVE_KEYS = {"url": str, "checksum": str, "size": int, "keep": bool}
+_OPTIONAL_KEYS = {"image_size", "checksum", "size", "keep"}
 
 
 def load_manifest(name: str) -> Manifest:
@@ -123,8 +124,18 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True, 
     return verify(manifest, folder, allow_partial)
 
 
+def find_first(names: Sequence[str], data_root: Path | str | None = None) -> DataSet:
+    """Find the first of these data sets whose folder `data_root` holds; if it holds none or is None, the first of all.
+
+    Raises InputError as `find` does.
+    """
+    roots = () if data_root is None else (Path(data_root),)
+    present = (name for root in roots for name in names if (root / load_manifest(name).folder).exists())
+    return find(next(present, names[0]), data_root)
+
+
 def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> DataSet:
-    """Check the number of files in `folder` and the size of the pictures, and describe what is there.
+    """Check the number of files in `folder`, the size of pictures and the checksum of a kept archive; describe them.
 
     For a folder with a PHANTOM.json, that file says what to expect. With `allow_partial` some files of each kind may
     be missing. Raises InputError naming the folder, what was expected and what was found.
@@ -158,6 +169,8 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
         if size != tuple(image_size):
             raise InputError(f"{path}: expected a picture of {image_size[0]}x{image_size[1]}, got {size[0]}x{size[1]}")
 
+    for path in () if synthetic else {root / archive.filename for archive in manifest.archives if archive.keep}:
+        _check_archive(manifest, path)
     incomplete = len(images) != expect.get(manifest.images, len(images))
     note = f"{len(images)} of {expect[manifest.images]} images" if incomplete else ", ".join(missing)
     return DataSet(manifest.name, title, root, synthetic, _fingerprint(root, expect), note)
@@ -182,11 +195,15 @@ def _install(manifest: Manifest, folder: Path, download: bool) -> None:
     shutil.rmtree(work, ignore_errors=True)  # left behind by a run that was killed
     try:
         archive = _placed_archive(manifest)
-        if archive is None and download:
+        if archive is None and download and manifest.archives:
             archive = _download(manifest, work)
         if archive is None:
             raise InputError(f"{manifest.title}: not in {folder}; {_remedy(manifest)}")
-        unpack(archive, work / "unpacked")
+        if any(known.keep for known in manifest.archives if known.filename == archive.name):
+            (work / "unpacked").mkdir(parents=True)
+            shutil.copyfile(archive, work / "unpacked" / archive.name)
+        else:
+            unpack(archive, work / "unpacked")
         try:
             content = verify(manifest, work / "unpacked").folder
         except InputError as error:
@@ -200,12 +217,16 @@ def _placed_archive(manifest: Manifest) -> Optional[Path]:
     """The archive, where the user has put it into `data`. Its checksum is one of those in the manifest."""
     for path in {DATA / archive.filename for archive in manifest.archives}:
         if path.is_file():
-            known = [archive for archive in manifest.archives if archive.filename == path.name]
-            if any(hash_matches(path, archive.checksum) for archive in known):
-                return path
-            wanted = " or ".join(f"{archive.checksum} ({archive.size or '?'} bytes)" for archive in known)
-            raise InputError(f"{path}: {path.stat().st_size} bytes with another checksum than expected, {wanted}")
+            _check_archive(manifest, path)
+            return path
     return None
+
+
+def _check_archive(manifest: Manifest, path: Path) -> None:
+    known = [archive for archive in manifest.archives if archive.filename == path.name]
+    if not any(hash_matches(path, archive.checksum) for archive in known):
+        wanted = " or ".join(f"{archive.checksum} ({archive.size or '?'} bytes)" for archive in known)
+        raise InputError(f"{path}: {path.stat().st_size} bytes with another checksum than expected, {wanted}")
 
 
 def _download(manifest: Manifest, work: Path) -> Path:
@@ -225,11 +246,11 @@ def _download(manifest: Manifest, work: Path) -> Path:
 
 
 def _remedy(manifest: Manifest) -> str:
-    archive = manifest.archives[0]
-    return (
-        f"get {archive.url} by hand and put it at {DATA / archive.filename} or its content into "
-        f"{DATA / manifest.folder}, set DATA_ROOT to a folder that holds {manifest.folder}/, or try `make demo`"
-    )
+    by_hand = f"put its content into {DATA / manifest.folder}"
+    if manifest.archives:
+        url, filename = manifest.archives[0].url, manifest.archives[0].filename
+        by_hand = f"get {url} by hand and put it at {DATA / filename} or its content into {DATA / manifest.folder}"
+    return f"{by_hand}, set DATA_ROOT to a folder that holds {manifest.folder}/, or try `make demo`"
 
 
 def _check_keys(path: Path, raw: object, kinds: Mapping[str, type]) -> None:
@@ -246,15 +267,16 @@ def _check_keys(path: Path, raw: object, kinds: Mapping[str, type]) -> None:
 
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
-    """Command line: find or download one data set and print what it is."""
+    """Command line: find or download one data set and print what it is; of several, the first that is there."""
     parser = argparse.ArgumentParser(prog="python -m common.manifests", description=main.__doc__)
-    parser.add_argument("name", help="a file of data_manifests, without .yaml")
+    parser.add_argument("names", nargs="+", metavar="name", help="a file of data_manifests, without .yaml")
     parser.add_argument("--data-root", type=Path, help="folder that holds the data set's own folder")
     arguments = parser.parse_args(argv)
-    manifest, data = load_manifest(arguments.name), find(arguments.name, arguments.data_root)
+    data = find_first(arguments.names, arguments.data_root)
+    manifest = load_manifest(data.name)
     print(data.title)
     print(f"  folder       {data.folder}")
-    print(f"  images       {len(matching(data.folder, manifest.images))}")
+    print(f"  found        {len(matching(data.folder, manifest.images))} {manifest.images}")
     print(f"  fingerprint  {data.fingerprint}")
     if not data.synthetic:
         print(f"  licence      {manifest.licence}")

@@ -14,6 +14,7 @@ from typing import Iterator, List, Optional, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from common.errors import InputError, exits_cleanly
 from common.files import write_json
@@ -43,6 +44,71 @@ def nuclei(folder: Path | str, patients: int = 3, images_per_patient: int = 4, s
         count = patients * images_per_patient
         expect = {"Slide_*": patients, "Slide_*/*.png": count, "GT_*/*.png": count}
         write_json(new / PHANTOM, {"generator": "nuclei", "seed": seed, "image_size": [size, size], "expect": expect})
+
+
+def ultrasound(folder: Path | str, benign: int = 16, malignant: int = 8, normal: int = 6, seed: int = 0) -> None:
+    """Write breast-ultrasound-like pictures of 150 to 340 pixels a side, and their masks, in the layout of BUSI.
+
+    `benign/benign (1).png` is grey, or RGB for every fourth, and has the mask `benign (1)_mask.png` of 0/255; the first
+    benign one has two lesions and a second mask, `_mask_1`. `malignant` is alike, and the masks of `normal` are empty.
+    The last picture of a kind with two or more shows the first one's scene again, a few pixels aside. The same
+    arguments give the same pixels. Raises InputError if `folder` holds other data.
+    """
+    counts = {"benign": benign, "malignant": malignant, "normal": normal}
+    with _replacing(Path(folder)) as new:
+        for index, (kind, count) in enumerate(counts.items()):
+            for number in range(1, count + 1):
+                scene = 1 if number == count else number
+                rng = np.random.default_rng([seed, index, scene])
+                lesions = 0 if kind == "normal" else 2 if (kind, scene) == ("benign", 1) else 1
+                image, masks = _scan(rng, kind, lesions, again=scene != number)
+                image = np.repeat(image[..., None], 3, axis=2) if number % 4 == 0 else image
+                write_png(new / kind / f"{kind} ({number}).png", image)
+                for k, mask in enumerate(masks):
+                    write_png(new / kind / f"{kind} ({number})_mask{f'_{k}' if k else ''}.png", mask)
+        expect = {f"{kind}/{kind} (*).png": count for kind, count in counts.items()}
+        expect.update({"*/*).png": sum(counts.values()), "*/*_mask*.png": len(list(new.glob("*/*_mask*.png")))})
+        write_json(new / PHANTOM, {"generator": "ultrasound", "seed": seed, "expect": expect})
+
+
+def colonoscopy(folder: Path | str, images: int = 20, size: int = 64, seed: int = 0) -> None:
+    """Write colonoscopy-like pictures with one polyp each, and their masks, as a folder of images and masks.
+
+    `images/<id>.jpg` is RGB and `masks/<id>.png` is 0/255. The same arguments give the same pixels. Raises InputError
+    if `folder` holds other data.
+    """
+    with _replacing(Path(folder)) as new:
+        (new / "images").mkdir(parents=True)
+        for number in range(1, images + 1):
+            image, mask = _colon(np.random.default_rng([seed, number]), size)
+            Image.fromarray(image).save(new / f"images/{number:04d}.jpg", quality=95)
+            write_png(new / f"masks/{number:04d}.png", mask)
+        expect = {"images/*.jpg": images, "masks/*.png": images}
+        write_json(
+            new / PHANTOM, {"generator": "colonoscopy", "seed": seed, "image_size": [size, size], "expect": expect}
+        )
+
+
+def packed_colonoscopy(
+    folder: Path | str, train: int = 14, val: int = 4, test: int = 6, size: int = 64, seed: int = 0
+) -> None:
+    """Write pictures like those of `colonoscopy`, of two centres by turns, as `polypgen_256.npz` of MedSegBench.
+
+    Its arrays are, for each part, `<part>_images`, uint8 (n, size, size, 3), and `<part>_label`, uint8 (n, size, size)
+    of 0 and 1; and of each centre the same again, `<part>_images_C1` and so on. The same arguments give the same bytes.
+    Raises InputError if `folder` holds other data.
+    """
+    with _replacing(Path(folder)) as new:
+        arrays = {}
+        for index, (part, count) in enumerate({"train": train, "val": val, "test": test}.items()):
+            pairs = [_colon(np.random.default_rng([seed, index, number]), size) for number in range(count)]
+            for kind, content in zip(("images", "label"), map(np.stack, zip(*pairs))):
+                content = content.astype(np.uint8)
+                arrays.update({f"{part}_{kind}": content})
+                arrays.update({f"{part}_{kind}_C{centre + 1}": content[centre::2] for centre in range(2)})
+        new.mkdir()
+        np.savez_compressed(new / "polypgen_256.npz", **arrays)
+        write_json(new / PHANTOM, {"generator": "packed_colonoscopy", "seed": seed, "expect": {"polypgen_256.npz": 1}})
 
 
 @contextlib.contextmanager
@@ -137,14 +203,109 @@ def _noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
     return (noise - noise.mean()) / noise.std()
 
 
+def _scan(rng: np.random.Generator, kind: str, lesions: int, again: bool) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """A picture, uint8 (H, W), and a mask per lesion, bool (H, W); without lesions one that is empty.
+
+    `again` gives the same scene from a probe that has moved a little. Brightness is the logarithm of the echo, from 0
+    to 1, so that speckle (Rayleigh distributed, wider than high) and shadows are added to the tissue's.
+    """
+    height, width = rng.integers(150, 281), rng.integers(200, 341)
+    size = max(height, width) + 8
+    depth = np.linspace(0, 1, size)[:, None] + 0.02 * _noise(rng, size, 40)
+    fibres = _fibres(rng, size, rng.normal(0, 0.1))
+    gland = 1 / (1 + np.exp(-12 * (0.15 - np.abs(depth - rng.uniform(0.3, 0.5)))))
+    tissue = 0.36 + 0.18 * gland + 0.07 * _noise(rng, size, 8) + 0.1 * fibres * (0.5 + depth)
+    tissue += 0.4 * np.exp(-((depth / 0.03) ** 2)) - rng.uniform(0.4, 0.9) * np.clip(depth - 0.45, 0, 1)
+
+    masks = [np.zeros((size, size), bool)] * (lesions == 0)
+    for lesion in range(lesions):
+        radius = height * (rng.uniform(0.12, 0.2) if lesions == 1 else 0.1)
+        centre = (width * (lesion + rng.uniform(0.4, 0.6)) / lesions, height * rng.uniform(0.3, 0.5))
+        mask = _lesion(rng, size, centre, radius, spiky=kind == "malignant")
+        edge = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), 1.5 if kind == "benign" else 3)
+        # A cyst brightens what lies below it, a carcinoma shadows it.
+        below = np.maximum.accumulate(edge, axis=0) - edge
+        tissue += cv2.GaussianBlur(below, (0, 0), 4) * (0.1 if kind == "benign" else -0.25)
+        tissue += edge * (rng.uniform(0.05, 0.25) + 0.05 * _noise(rng, size, 4) - tissue)
+        masks.append(mask)
+
+    shift = rng.integers(1, 7, 2) if again else (0, 0)
+    window = np.s_[shift[0] : shift[0] + height, shift[1] : shift[1] + width]
+    echo = [cv2.GaussianBlur(rng.normal(size=(size, size)), (0, 0), sigmaX=1.6, sigmaY=0.8) for _ in range(2)]
+    speckle = np.log(np.hypot(*echo) + 1e-3)
+    image = 255 * (tissue + 0.09 * (speckle - speckle.mean()))[window]
+    image = np.clip(cv2.GaussianBlur(image, (0, 0), 0.6), 0, 255).astype(np.uint8)
+    masks = [mask[window] for mask in masks]
+    if rng.uniform() < 0.4:
+        cv2.putText(image, "PHANTOM", (width // 8, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 220, 1, cv2.LINE_AA)
+    if lesions and rng.uniform() < 0.3:
+        rows, columns = np.nonzero(masks[0])
+        for row, column in ((rows.min(), columns[rows.argmin()]), (rows.max(), columns[rows.argmax()])):
+            cv2.drawMarker(image, (int(column), int(row)), 230, cv2.MARKER_CROSS, 9)
+    return image, masks
+
+
+def _lesion(rng: np.random.Generator, size: int, centre, radius: float, spiky: bool) -> np.ndarray:
+    """The outline of one lesion, bool (size, size): a lying ellipse, or with spikes and about as high as wide."""
+    turns = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    waves = range(2, 12) if spiky else range(2, 4)
+    outline = 1 + sum((0.25 if spiky else 0.08) / k * np.cos(k * turns + rng.uniform(0, 6)) for k in waves)
+    stretch = rng.uniform(0.9, 1.1) if spiky else rng.uniform(1.15, 1.4)
+    x, y = (
+        centre[0] + radius * stretch * outline * np.cos(turns),
+        centre[1] + radius / stretch * outline * np.sin(turns),
+    )
+    points = np.stack([x, y], axis=-1).round().astype(np.int32)
+    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], 1).astype(bool)
+
+
+def _colon(rng: np.random.Generator, size: int) -> Tuple[np.ndarray, np.ndarray]:
+    """A picture, uint8 (size, size, 3), and its polyp, bool (size, size)."""
+    y, x = np.mgrid[:size, :size] / size
+    # The wall recedes into a dark lumen; its folds are rings around that, lit on the near side.
+    lumen = rng.uniform(0, 1, 2)
+    depth = np.hypot(y - lumen[0], x - lumen[1]) + 0.04 * _noise(rng, size, size / 10)
+    light = 0.3 + 0.7 * (1 - np.exp(-((depth / 0.35) ** 2))) + 0.1 * np.sin(rng.uniform(10, 25) * depth)
+    light += 0.05 * _noise(rng, size, size / 12)
+    vessels = np.exp(-((_noise(rng, size, size / 14) / 0.07) ** 2)) * (_noise(rng, size, size / 6) > 0)
+
+    radius = size * rng.uniform(0.08, 0.26)
+    centre = rng.uniform(0.25, 0.75, 2) * size
+    mask = _lesion(rng, size, centre, radius, spiky=False)
+    mask = mask.T if rng.uniform() < 0.5 else mask
+    # A dome lit from the camera, which shades the wall beside it and is paler or redder than that.
+    height = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    dome = np.sqrt(np.clip(height / height.max() * (2 - height / height.max()), 0, 1))
+    shade = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), radius / 5)
+    edge = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), size / 200)
+    light += 0.5 * (edge - shade) + edge * (0.45 * dome - 0.15 + 0.04 * _noise(rng, size, size / 40))
+
+    wall = np.array([0.75, 0.42, 0.30]) + rng.normal(0, 0.04, 3)
+    polyp = wall + rng.normal([0.04, 0.02, 0.03], 0.04)
+    colour = wall + edge[..., None] * (polyp - wall) - 0.12 * vessels[..., None] * (1 - edge[..., None]) * [0.3, 1, 0.9]
+    image = 255 * colour * np.clip(light, 0.05, 1.3)[..., None]
+    wet = _noise(rng, size, size / 80) * light > rng.uniform(2.2, 2.8)
+    image += 220 * cv2.GaussianBlur(wet.astype(np.float64), (0, 0), size / 250)[..., None]
+
+    # The endoscope's field has no corners, and often an inset of the position below on the left.
+    outside = abs(x - 0.5) + abs(y - 0.5) > 0.82
+    if rng.uniform() < 0.4:
+        outside |= (x < 0.33) & (y > 0.67)
+    image[outside] = 3
+    image = cv2.GaussianBlur(image, (0, 0), size / 300) + rng.normal(0, 2, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8), mask & ~outside
+
+
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
     """Write a small phantom of every data set."""
     parser = argparse.ArgumentParser(prog="python -m common.phantoms", description=main.__doc__)
     parser.add_argument("out", type=Path, help="folder that then serves as data root")
     out = parser.parse_args(argv).out
-    nuclei(out / "tnbc")
-    print(f"phantoms of tnbc: {out / 'tnbc'}")
+    generators = {"tnbc": nuclei, "busi": ultrasound, "polypgen": packed_colonoscopy, "polyp/kvasir_256": colonoscopy}
+    for name, generator in generators.items():
+        generator(out / name)
+        print(f"phantoms of {name}: {out / name}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,29 @@ def settle(request: Request, data_set: DataSet) -> Request:
     return replace(request, results_root=demo, runs_root=demo / "runs")
 
 
+def grid(base: ConfigType, request: Request, encoders: Sequence[str]) -> List[ConfigType]:
+    """Give the configuration of every training asked for, by protocol, then seed, then encoder.
+
+    Args:
+        base: dataclass with the profile's settings.
+        request: what to vary.
+        encoders: of each protocol and seed, in this order.
+    """
+    return [
+        replace(
+            base,
+            encoder=encoder,
+            encoder_weights=request.weights_for(encoder),
+            precision=request.precision,
+            protocol=protocol,
+            seed=seed,
+        )
+        for protocol in request.protocols
+        for seed in request.seeds
+        for encoder in encoders
+    ]
+
+
 def ensure(configs: Sequence[ConfigType], train: Callable[[ConfigType], runs.Run]) -> List[runs.Run]:
     """Bring the runs of all configurations to completion, one after the other, saying where we are.
 
@@ -62,6 +85,40 @@ def material_differences(config, paper, data_set: DataSet, apart_from: Sequence[
     return tuple(found)
 
 
+def encoder_weights(behind: Iterable[runs.Run]) -> str:
+    """Name the encoder weights that runs started from, each once, as they record them (no path of this machine)."""
+    return " + ".join(dict.fromkeys(run.config["encoder_weights"] for run in behind))
+
+
+def conditions(
+    config, paper, data_set: DataSet, behind: Iterable[runs.Run], differences: Sequence[str] = ()
+) -> tables.Conditions:
+    """Describe how a row was made, for its table.
+
+    Args:
+        config: dataclass of the (last) network behind the row.
+        paper: the same dataclass with the paper's settings.
+        data_set: what it was trained and tested on.
+        behind: the runs that the row comes from.
+        differences: those from the paper in what every run is told apart by; the others are found here.
+    """
+    return tables.Conditions(
+        protocol=config.protocol,
+        profile=config.profile,
+        encoder_weights=encoder_weights(behind),
+        precision=config.precision,
+        data=data_set.title,
+        fingerprint=data_set.fingerprint,
+        differences=(*differences, *material_differences(config, paper, data_set, apart_from=runs.NAMED)),
+    )
+
+
+def heading(config, data_set: DataSet, behind: Iterable[runs.Run]) -> str:
+    """Name what a figure is made from: data, protocol, profile, encoder weights and seed."""
+    weights = f"encoder weights {encoder_weights(behind)}"
+    return f"{data_set.title} · protocol {config.protocol}, profile {config.profile}, {weights}, seed {config.seed}"
+
+
 def publish(
     yaml_path: Path, scores: Iterable[Tuple[tables.Score, tables.Conditions]], folder: Path
 ) -> pandas.DataFrame:
@@ -71,14 +128,29 @@ def publish(
     """
     reference = published.load(yaml_path)
     table = tables.build(reference, scores)
-    path = folder / f"{reference.id}.csv"
-    tables.write(tables.merge(tables.read(path), table) if path.exists() else table, path)
-    kept = tables.read(path)
+    kept = _keep(reference, table, folder)
     tables.write(tables.compare(reference, kept), folder / f"{reference.id}_vs_published.csv")
     tables.show(tables.compare(reference, table), reference)
     tables.show_beyond(table, reference)
-    print(f"written: {path} and {reference.id}_vs_published.csv beside it")
+    print(f"written: {folder / reference.id}.csv and {reference.id}_vs_published.csv beside it")
     return kept
+
+
+def publish_beyond(
+    reference: published.PublishedTable, scores: Iterable[Tuple[tables.Score, tables.Conditions]], folder: Path
+) -> None:
+    """Do as `publish` for a table that the paper does not have: `reference` lends labels and order, and its id."""
+    table = tables.build(reference, scores)
+    _keep(reference, table, folder)
+    print(f"{reference.id} · {reference.title}\n")
+    tables.show_beyond(table, reference)
+    print(f"written: {folder / reference.id}.csv")
+
+
+def _keep(reference: published.PublishedTable, table: pandas.DataFrame, folder: Path) -> pandas.DataFrame:
+    path = folder / f"{reference.id}.csv"
+    tables.write(tables.merge(tables.read(path), table) if path.exists() else table, path)
+    return tables.read(path)
 
 
 def keep_provenance(run: runs.Run, folder: Path) -> None:

@@ -26,6 +26,8 @@ from common import files
 from common.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
+# What runs are told apart by first, where their configuration has it.
+NAMED = ("architecture", "encoder", "encoder_weights", "protocol", "profile", "precision", "seed")
 LIBRARIES = ("tensorflow", "segmentation-models", "numpy", "opencv-python-headless", "scikit-image", "pandas")
 
 
@@ -162,3 +164,18 @@ def commit() -> str:
 def as_json(config) -> dict:
     """Turn a frozen configuration dataclass into the dict that a run folder keeps."""
     return dataclasses.asdict(config)
+
+
+def readable_id(config, defaults) -> str:
+    """Name the run folder of a configuration dataclass after its fields in `NAMED`, the last of which is the seed.
+
+    Every other field in which it differs from `defaults`, those of its profile, is added as name=value.
+    """
+    name = [getattr(config, field) for field in NAMED[:-1] if hasattr(config, field)] + [f"seed{config.seed}"]
+    if getattr(config, "encoder_weights", "none") not in ("imagenet", "none"):
+        name[name.index(config.encoder_weights)] = "file"
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name not in NAMED and value != getattr(defaults, field.name):
+            name.append(f"{field.name}={value}")
+    return "-".join(name)

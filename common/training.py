@@ -1,7 +1,8 @@
 """Training that can be killed at any moment and, run again, ends with the same weights.
 
 Everything random is a function of (seed, epoch) and nothing else, so a resumed epoch sees the batches that it would
-have seen. The state (weights, optimiser, loss scale, history) is kept in one folder per epoch, renamed into place.
+have seen; what is drawn within a step has its state kept (`SpatialDropout2D`). The state (weights, optimiser, loss
+scale, random generators, history) is kept in one folder per epoch, renamed into place.
 """
 
 from __future__ import annotations
@@ -37,6 +38,29 @@ def start(seed: int, precision: str = "float32") -> None:
     keras.mixed_precision.set_global_policy(precision)
 
 
+class SpatialDropout2D(keras.layers.Layer):
+    """Dropout of whole channels (Tompson et al. 2015, arXiv 1411.4280) that goes on where it was when a run resumes.
+
+    Keras 2.9 keeps the state of its own dropout layers out of checkpoints. Input and output (batch, height, width,
+    channels); `rate` is the share of channels that a training step silences.
+    """
+
+    def __init__(self, rate: float, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        self.generator = tf.random.Generator.from_seed(seed)  # as an attribute it is part of checkpoints
+
+    def call(self, inputs, training=None):
+        if not training:
+            return inputs
+        shape = tf.shape(inputs)
+        drawn = self.generator.make_seeds()[:, 0]
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, drawn, noise_shape=(shape[0], 1, 1, shape[3]))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
 def fit(
     model: keras.Model,
     batches: Callable[[int], tf.data.Dataset],
@@ -44,6 +68,8 @@ def fit(
     folder: Path,
     title: str = "",
     validate: Optional[Callable[[keras.Model], Dict[str, float]]] = None,
+    rate: Optional[Callable[[List[dict]], float]] = None,
+    keep_lowest: Optional[str] = None,
 ) -> pandas.DataFrame:
     """Train a compiled model for `epochs`, resuming from whatever `folder` holds.
 
@@ -54,6 +80,8 @@ def fit(
         folder: of the run; receives state/ while training, then history.csv and weights.h5.
         title: shown on the progress bar.
         validate: called after each epoch; what it returns joins the epoch's line. It must draw nothing at random.
+        rate: called before each epoch with the lines of history so far; gives the learning rate, which else stays.
+        keep_lowest: column of the history; the first epoch with its lowest value gives the weights, else the last does.
 
     Returns:
         The history, one line per epoch: epoch (from 1), learning_rate, the model's metrics and those of `validate`.
@@ -61,6 +89,7 @@ def fit(
     folder = Path(folder)
     weights, history_file = folder / "weights.h5", folder / "history.csv"
     if weights.exists():
+        shutil.rmtree(folder / "state", ignore_errors=True)  # a kill may have come between the two
         model.load_weights(str(weights))
         return pandas.read_csv(history_file)
 
@@ -70,12 +99,16 @@ def fit(
     for epoch in range(len(history), epochs):
         data = batches(epoch)
         progress.steps = len(data)
+        if rate:
+            keras.backend.set_value(model.optimizer.learning_rate, rate(history))
         logs = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[progress]).history
-        rate = float(keras.backend.get_value(model.optimizer.learning_rate))
+        used = float(keras.backend.get_value(model.optimizer.learning_rate))
         scores = {**{k: v[0] for k, v in logs.items()}, **(validate(model) if validate else {})}
-        history.append({"epoch": epoch + 1, "learning_rate": rate, **{k: float(v) for k, v in scores.items()}})
-        _save(checkpoint, history, folder / "state")
+        history.append({"epoch": epoch + 1, "learning_rate": used, **{k: float(v) for k, v in scores.items()}})
+        _save(checkpoint, history, folder / "state", keep_lowest)
     progress.close()
+    if keep_lowest:
+        checkpoint.read(str(folder / "state" / _name(_lowest(history, keep_lowest)) / "checkpoint"))
 
     table = pandas.DataFrame(history)
     runs.write_csv(history_file, table)
@@ -85,11 +118,11 @@ def fit(
     return table
 
 
-def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path) -> None:
-    """Keep the state of this epoch; only then forget the one before."""
+def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path, keep_lowest: Optional[str]) -> None:
+    """Keep the state of this epoch; only then forget the one before, unless its weights may be wanted."""
     state.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=state))
-    kept = state / f"epoch_{len(history):05d}"
+    kept = state / _name(len(history))
     try:
         checkpoint.write(str(partial / "checkpoint"))
         files.write_json(partial / "history.json", history)
@@ -101,8 +134,9 @@ def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path) -> 
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    wanted = {kept.name, _name(_lowest(history, keep_lowest))} if keep_lowest else {kept.name}
     for other in state.iterdir():
-        if other != kept:
+        if other.name not in wanted:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -114,6 +148,15 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
     # The optimiser's slots do not exist before the first step and are filled when they are created.
     checkpoint.read(str(kept[-1] / "checkpoint"))
     return json.loads((kept[-1] / "history.json").read_text(encoding="utf-8"))
+
+
+def _name(epoch: int) -> str:
+    return f"epoch_{epoch:05d}"
+
+
+def _lowest(history: List[dict], column: str) -> int:
+    """The first epoch with the lowest value; one that is not a number counts as the highest."""
+    return min(history, key=lambda line: (line[column] != line[column], line[column]))["epoch"]
 
 
 class _Progress(keras.callbacks.Callback):

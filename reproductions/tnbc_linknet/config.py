@@ -9,15 +9,15 @@ Expected score with ImageNet weights, as published: DSC 0.822 and 0.824, AJI 0.6
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Dict, Literal, Tuple
+
+from common import runs
 
 ENSEMBLE = ("resnext50", "vgg19")  # the members, in the paper's order
 THRESHOLD = 0.5  # of the (mean) probability: "half the number of models" for the summed maps
-CONNECTIVITY = (
-    8  # assumed: of instances in truth and prediction; gives 4028 nuclei in the data, 4 gives 4056, the paper 4022
-)
-BEYOND_PAPER = ("vgg16",)  # whose ImageNet weights are at hand more often; shows what the encoder weights are worth
+CONNECTIVITY = 8  # assumed: gives 4028 nuclei in the true masks, 4 gives 4056; the paper counts 4022
+CONTROL = "vgg16"  # not in the paper; with and without ImageNet weights, it shows what they are worth
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,7 @@ class Config:
     @property
     def run_id(self) -> str:
         """Readable name of the run folder; whatever differs from the profile's defaults is part of it."""
-        weights = self.encoder_weights if self.encoder_weights in ("imagenet", "none") else "file"
-        name = [self.encoder, weights, self.protocol, self.profile, self.precision, f"seed{self.seed}"]
-        named = ("encoder", "encoder_weights", "protocol", "profile", "precision", "seed")
-        defaults = PROFILES[self.profile]
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name not in named and value != getattr(defaults, field.name):
-                name.append(f"{field.name}={value}")
-        return "-".join(name)
+        return runs.readable_id(self, PROFILES[self.profile])
 
 
 _PAPER = Config()

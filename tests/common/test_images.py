@@ -5,13 +5,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from common import images, tiling
 from common.errors import InputError
-from common.images import read_mask, read_pair, read_rgb, write_png
+from common.images import read_any, read_mask, read_pair, read_rgb, to_rgb, write_png, write_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 MASK = np.random.default_rng(1).random((5, 7)) > 0.5
@@ -160,3 +163,105 @@ def test_write_png_refuses_other_arrays(tmp_path, shape, dtype):
     with pytest.raises(ValueError, match="got"):
         write_png(tmp_path / "a.png", np.zeros(shape, dtype))
     assert not list(tmp_path.iterdir())
+
+
+def test_any_picture_is_read_and_turned_into_rgb(tmp_path):
+    expected = np.repeat(RGB[..., :1], 3, axis=2)
+    for name, array in [("a.png", RGB[..., 0]), ("a.tif", RGB[..., 0]), ("b.tif", RGB)]:
+        pixels = read_any(save(tmp_path / name, array))
+        np.testing.assert_array_equal(to_rgb(pixels), RGB if array.ndim == 3 else expected)
+    stack = np.stack([np.dstack([RGB, RGB[..., :1]])] * 2)
+    np.testing.assert_array_equal(to_rgb(stack), np.stack([RGB, RGB]))
+    np.testing.assert_array_equal(to_rgb(RGB[None, ..., :1]), expected[None])
+
+
+@pytest.mark.parametrize("packing", [{}, {"compression": "zlib"}, {"compression": "zlib", "tile": (16, 16)}])
+@pytest.mark.parametrize("array", [RGB, RGB[..., 0], np.dstack([RGB, RGB[..., 0]])])
+def test_large_tiffs_are_mapped(tmp_path, monkeypatch, array, packing):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, array, photometric="minisblack" if array.ndim == 2 else "rgb", **packing)
+    assert not isinstance(read_any(path), np.memmap)
+    monkeypatch.setattr(images, "LARGE", 34)
+    pixels = read_any(path)
+    assert isinstance(pixels, np.memmap)
+    np.testing.assert_array_equal(pixels, array if array.ndim == 3 else array[..., None])
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_bytes(b"II*\0"), "damaged TIFF"),
+        (lambda path: path.write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 50), "not a readable DICOM"),
+        (lambda path: tifffile.imwrite(path, RGB.astype(np.uint16), photometric="rgb"), "expected 8-bit grey or RGB"),
+        (lambda path: Image.fromarray(RGB).save(path, format="TIFF", compression="tiff_lzw"), "cannot be mapped"),
+    ],
+)
+def test_what_cannot_be_read_is_named_in_one_line(tmp_path, monkeypatch, make, words):
+    monkeypatch.setattr(images, "LARGE", 34)
+    path = tmp_path / "scan.tif"
+    make(path)
+    with pytest.raises(InputError) as caught:
+        read_any(path)
+    assert str(path) in str(caught.value) and words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_more_pixels_than_fit_are_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(InputError, match=r"a\.png: expected at most 20 pixels, except in a TIFF"):
+        read_any(save(tmp_path / "a.png", RGB))
+
+
+def dicom(path, pixels, kind="MONOCHROME2", **elements):
+    """Write a DICOM file, uncompressed."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.UID("1.2.840.10008.5.1.4.1.1.6.1")  # an ultrasound image
+    dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = (3 if pixels.ndim == 3 else 1), kind
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.itemsize
+    dataset.HighBit, dataset.PixelRepresentation, dataset.PlanarConfiguration = dataset.BitsStored - 1, 0, 0
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+    dataset.save_as(path, write_like_original=False)
+    return path
+
+
+def test_dicom_of_8_bits_is_read_as_it_is_and_monochrome1_inverted(tmp_path):
+    grey = RGB[..., 0]
+    np.testing.assert_array_equal(read_any(dicom(tmp_path / "a", grey)), grey[..., None])
+    np.testing.assert_array_equal(read_any(dicom(tmp_path / "a", grey, "MONOCHROME1")), 255 - grey[..., None])
+    np.testing.assert_array_equal(read_any(dicom(tmp_path / "a", RGB, "RGB")), RGB)
+
+
+def test_dicom_colours_are_converted(tmp_path):
+    ycbcr = np.array(Image.fromarray(RGB).convert("YCbCr"))
+    pixels = read_any(dicom(tmp_path / "a", ycbcr, "YBR_FULL"))
+    assert np.abs(pixels.astype(int) - RGB).max() <= 3
+
+
+def test_dicom_of_more_bits_is_windowed_and_stretched(tmp_path):
+    pixels = np.array([[0, 1000, 1500], [2000, 2999, 4000]], np.uint16)
+    np.testing.assert_array_equal(read_any(dicom(tmp_path / "a", pixels))[..., 0], np.rint(pixels / 4000 * 255))
+    window = {"WindowCenter": 2000, "WindowWidth": 2000}
+    windowed = read_any(dicom(tmp_path / "a", pixels, **window))[..., 0]
+    np.testing.assert_allclose(windowed, [[0, 0, 64], [128, 255, 255]], atol=1)
+
+
+def test_dicom_of_several_frames_is_refused(tmp_path):
+    path = dicom(tmp_path / "a", RGB[..., 0], NumberOfFrames=4)
+    with pytest.raises(InputError, match="one frame, got 4"):
+        read_any(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 32), (40, 33, 3)])
+def test_tiff_written_tile_by_tile_holds_the_picture(tmp_path, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    write_tiff(tmp_path / "a.tif", shape, iter(tiling.split(picture, 16)))
+    assert tifffile.TiffFile(tmp_path / "a.tif").pages[0].is_tiled
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(shape), picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]

@@ -19,7 +19,7 @@ import yaml
 from common import archives, manifests, phantoms
 from common.errors import InputError
 from common.images import read_mask, read_rgb, write_png
-from common.manifests import find, load_manifest, matching, verify
+from common.manifests import find, find_first, load_manifest, matching, verify
 
 NAMES = sorted(path.stem for path in manifests.MANIFESTS.glob("*.yaml"))
 WRAPPER = "TNBC_NucleiSegmentation"
@@ -203,7 +203,54 @@ def test_an_archive_of_something_else_is_refused(project, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.fixture
+def kept(project, server, archive):
+    """A project whose data set is the file itself; the folder `data`."""
+    entries = {**entry(server.address, "good", archive), "keep": True}
+    data = project(entries, images="TNBC.zip", expect={"TNBC.zip": 1})
+    path = data.parent / "data_manifests/tnbc.yaml"
+    raw = yaml.safe_load(path.read_text())
+    del raw["image_size"]
+    path.write_text(yaml.safe_dump(raw))
+    return data
+
+
+def test_an_archive_to_keep_is_not_unpacked(kept, archive):
+    found = find("tnbc")
+    assert (found.folder, found.synthetic) == (kept / "tnbc", False)
+    assert content(found.folder) == ["TNBC.zip"]
+    assert (found.folder / "TNBC.zip").read_bytes() == archive.read_bytes()
+    assert find("tnbc") == find("tnbc", kept) == found
+
+
+def test_a_kept_archive_is_checked_wherever_it_lies(kept, archive):
+    (kept / "tnbc").mkdir(parents=True)
+    path = kept / "tnbc/TNBC.zip"
+    path.write_bytes(archive.read_bytes()[:-10])
+    for arguments in ((), (kept,)):
+        assert f"{path}: {path.stat().st_size} bytes with another checksum than expected, sha256:" in failure(
+            *arguments
+        )
+    (kept / "tnbc/PHANTOM.json").write_text('{"expect": {"TNBC.zip": 1}}')  # synthetic data have no published checksum
+    assert find("tnbc").synthetic
+
+
+def test_data_without_an_address_are_asked_for(project):
+    data = project()
+    message = failure()
+    assert f"not in {data / 'tnbc'}; put its content into" in message
+    assert "DATA_ROOT" in message
+    assert content(data) == []
+
+
 # A local copy
+
+
+def test_the_first_data_set_of_several_that_is_there(phantom, tmp_path):
+    assert find_first(["busi", "tnbc"], phantom.parent).name == "tnbc"
+    assert find_first(["tnbc", "busi"], phantom.parent).name == "tnbc"
+    with pytest.raises(InputError, match=r"busi: no such folder"):
+        find_first(["busi", "tnbc"], tmp_path)
 
 
 def test_a_data_root_is_the_only_place_searched(project, server, archive, phantom, tmp_path):
@@ -358,7 +405,12 @@ def test_an_unknown_name_lists_the_known_ones(project):
 def test_command_line_tells_what_the_data_are(phantom, capsys):
     manifests.main(["tnbc", "--data-root", str(phantom.parent)])
     printed = capsys.readouterr().out
-    for part in (str(phantom), "images       4", verify(load_manifest("tnbc"), phantom).fingerprint, "synthetic"):
+    for part in (
+        str(phantom),
+        "found        4 Slide_*/*.png",
+        verify(load_manifest("tnbc"), phantom).fingerprint,
+        "synthetic",
+    ):
         assert part in printed
     assert "CC BY" not in printed  # the licence is that of the real data
 

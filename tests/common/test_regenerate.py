@@ -89,3 +89,37 @@ def test_provenance_is_what_the_run_folder_holds(tmp_path):
     kept = tmp_path / "results/provenance/a"
     assert sorted(path.name for path in kept.iterdir()) == sorted(regenerate.KEPT)
     assert (kept / "history.csv").read_text() == "history.csv"
+
+
+@dataclass(frozen=True)
+class Network:
+    encoder: str = "vgg16"
+    protocol: str = "published"
+    profile: str = "paper"
+    seed: int = 0
+    encoder_weights: str = "imagenet"
+    precision: str = "float32"
+    batch_size: int = 2
+
+
+def test_a_grid_holds_every_training_by_protocol_then_seed_then_encoder():
+    request = Request(seeds=(0, 3), encoder_weights="none,vgg16=a.h5", precision="mixed_bfloat16")
+    grid = regenerate.grid(Network(batch_size=8), request, ["vgg16", "resnext50"])
+    assert [(n.protocol, n.seed, n.encoder) for n in grid] == [
+        (protocol, seed, encoder)
+        for protocol in ("published", "corrected")
+        for seed in (0, 3)
+        for encoder in ("vgg16", "resnext50")
+    ]
+    assert {(n.encoder, n.encoder_weights) for n in grid} == {("vgg16", "a.h5"), ("resnext50", "none")}
+    assert {(n.precision, n.batch_size) for n in grid} == {("mixed_bfloat16", 8)}
+
+
+def test_conditions_and_headings_name_weights_by_what_the_runs_recorded(tmp_path):
+    made = [runs.Run(tmp_path / w[:4], {"encoder_weights": w}) for w in ("none", "a.h5 (sha256 0123)", "none")]
+    config = Network(seed=4, encoder_weights="/somewhere/a.h5", batch_size=4)
+    conditions = regenerate.conditions(config, Network(), REAL, made, ["split otherwise"])
+    assert conditions.encoder_weights == "none + a.h5 (sha256 0123)"
+    assert conditions.differences == ("split otherwise", "batch size 4 instead of 2")
+    heading = regenerate.heading(config, REAL, made)
+    assert heading == "TNBC · protocol published, profile paper, encoder weights none + a.h5 (sha256 0123), seed 4"

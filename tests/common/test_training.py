@@ -8,18 +8,23 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
 import pytest
+import tensorflow as tf
+
+from common import training
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Trains for 4 epochs of 3 steps; KILL says where the process kills itself with SIGKILL.
+# Trains for 4 epochs of 3 steps; KILL says where the process kills itself with SIGKILL. EXTRAS adds what draws at
+# random within a step, a learning rate that follows the history, and weights that are not the last epoch's.
 SCRIPT = """
 import os, signal, sys
 import numpy as np, tensorflow as tf
 from tensorflow import keras
 from common import training, files
 
-folder, kill = sys.argv[1], sys.argv[2]
+folder, kill, extras, epochs = sys.argv[1], sys.argv[2], sys.argv[3] == "extras", int(sys.argv[4])
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -34,7 +39,7 @@ training.start(3)
 layers = keras.layers
 model = keras.Sequential([
     layers.Conv2D(4, 3, padding="same", input_shape=(8, 8, 3)), layers.BatchNormalization(), layers.ReLU(),
-    layers.Conv2D(1, 1, activation="sigmoid"),
+    *([training.SpatialDropout2D(0.5, seed=5)] if extras else []), layers.Conv2D(1, 1, activation="sigmoid"),
 ])
 model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
 
@@ -61,13 +66,20 @@ def replace(source, target):
         die()
 os.replace = replace
 
-training.fit(model, batches, 4, folder, "tiny")
+def validate(model):  # lowest after epoch 2
+    return {"val_loss": abs(int(model.optimizer.iterations) - 6)}
+
+def rate(history):
+    return 0.01 / 2 ** sum(line["val_loss"] > 2 for line in history)
+
+options = dict(validate=validate, rate=rate, keep_lowest="val_loss") if extras else {}
+training.fit(model, batches, epochs, folder, "tiny", **options)
 """
 
 
-def train(folder, kill=""):
+def train(folder, kill="", extras="", epochs=4):
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), kill],
+        [sys.executable, "-c", SCRIPT, str(folder), kill, extras, str(epochs)],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -109,12 +121,57 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_and_history(tmp_
     assert (broken / "weights.h5").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
+def test_dropout_rate_and_lowest_epoch_survive_a_kill(tmp_path):
+    whole, broken, short = tmp_path / "whole", tmp_path / "broken", tmp_path / "short"
+    assert train(whole, extras="extras").returncode == 0
+    for kill in ("step 5", "after epoch_00003"):
+        result = train(broken, kill, "extras")
+        assert result.returncode == -signal.SIGKILL, (kill, result.stderr)
+    result = train(broken, extras="extras")
+    assert "resuming after epoch 3 of 4" in result.stdout, result.stderr
+    assert (whole / "history.csv").read_bytes() == (broken / "history.csv").read_bytes()
+    assert pandas.read_csv(whole / "history.csv")["learning_rate"].round(6).tolist() == [0.01, 0.005, 0.005, 0.0025]
+
+    # Two epochs end with the weights of the second, which is the lowest of four.
+    assert train(short, extras="extras", epochs=2).returncode == 0
+    expected = arrays(whole / "weights.h5")
+    for folder in (broken, short):
+        found = arrays(folder / "weights.h5")
+        assert expected.keys() == found.keys()
+        assert len(expected) == 8  # dropout adds none
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_dropout_silences_whole_channels_in_training_only():
+    inputs = tf.ones((8, 4, 4, 50), tf.bfloat16)
+    layer = training.SpatialDropout2D(0.3, seed=1, dtype="mixed_bfloat16")
+    assert layer(inputs, training=False) is inputs
+    first, second = (layer(inputs, training=True).numpy().astype(float) for _ in range(2))
+    for output in (first, second):
+        np.testing.assert_array_equal(output, np.broadcast_to(output[:, :1, :1], output.shape))
+        assert sorted(np.unique(output)) == pytest.approx([0, 1 / 0.7], abs=0.01)
+    assert 0.2 < (first == 0).mean() < 0.4
+    assert (first != second).any()
+    again = training.SpatialDropout2D(0.3, seed=1, dtype="mixed_bfloat16")
+    np.testing.assert_array_equal(again(inputs, training=True).numpy().astype(float), first)
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen"), [([3, 1, 2], 2), ([1, 1], 1), ([float("nan"), 5, 4], 3), ([float("nan")] * 2, 1)]
+)
+def test_the_first_of_the_lowest_epochs_is_chosen(values, chosen):
+    history = [{"epoch": number, "loss": value} for number, value in enumerate(values, start=1)]
+    assert training._lowest(history, "loss") == chosen
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
     # A limit on the size of files stands in for the disk: the state does not fit, the small files do.
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))\n"
     script = SCRIPT.replace("training.fit(", limit + "training.fit(")
-    command = [sys.executable, "-c", script, str(tmp_path), ""]
+    command = [sys.executable, "-c", script, str(tmp_path), "", "", "4"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert "InputError" in result.stderr.splitlines()[-1]
     assert "cannot keep epoch 1: File too large; make room, the same command resumes" in result.stderr

@@ -294,3 +294,19 @@ def test_real_masks_hold_the_nuclei_that_the_specification_counts():
 def test_batches_do_not_retrace_the_training_step():
     specs = {str(data.batches([sample(), sample(1)], TINY, epoch).element_spec) for epoch in range(3)}
     assert specs == {str((tf.TensorSpec((None, 32, 32, 3), tf.float32), tf.TensorSpec((None, 32, 32, 1), tf.float32)))}
+
+
+def test_the_control_is_trained_only_where_the_members_lack_weights(monkeypatch):
+    asked = []
+
+    def plan(configs, train):
+        asked.extend((config.encoder, config.encoder_weights) for config in configs)
+        raise InterruptedError
+
+    monkeypatch.setattr(eval.regenerate, "ensure", plan)
+    for weights in ("imagenet", "none", "none,vgg16=w.h5"):
+        with pytest.raises(InterruptedError):
+            next(eval.regenerated(Request(protocol="published", encoder_weights=weights), None, control=True))
+    members = [("resnext50", "none"), ("vgg19", "none")]
+    imagenet = [("resnext50", "imagenet"), ("vgg19", "imagenet")]
+    assert asked == imagenet + members + members + [("vgg16", "w.h5"), ("vgg16", "none")]

@@ -1,0 +1,128 @@
+"""The tables in the README files, written from results/ so that no number in them can go stale: `make readme`.
+
+A README holds `<!-- generated: papers -->` (the overview of all papers) or `<!-- generated: TABLE -->` (one table of
+the paper in whose folder it lies), each up to `<!-- end -->`; what stands between is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Dict, List
+
+import pandas
+
+from common import files, published, tables
+from common.errors import InputError, exits_cleanly
+from common.published import PublishedTable
+
+PROJECT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def render(readme: Path, project: Path = PROJECT) -> str:
+    """Return the text of a README with its generated blocks brought up to date.
+
+    Raises:
+        InputError: a block names a table that the paper does not have, or a results file is damaged.
+    """
+
+    def replaced(match: re.Match) -> str:
+        name = match.group(2)
+        text = _overview(project) if name == "papers" else _table(readme.parent, name, project)
+        return f"{match.group(1)}{text}{match.group(3)}"
+
+    return BLOCK.sub(replaced, readme.read_text(encoding="utf-8"))
+
+
+def _overview(project: Path) -> str:
+    """One line per results table of every paper: how many numbers were published, regenerated, and the verdicts."""
+    lines = ["| paper | table | command | protocol, profile | regenerated | verdicts |", "|---|---|---|---|---|---|"]
+    for path in sorted(project.glob("reproductions/*/published/*.yaml")):
+        reference, paper = published.load(path), path.parent.parent.name
+        total = len(list(reference.numbers()))
+        results = project / "results" / paper / f"{reference.id}_vs_published.csv"
+        if not total or not results.exists():
+            continue
+        command = f"`make {paper.split('_')[0]}-{reference.id}`"
+        for (protocol, profile), block in tables.read(results).groupby(["protocol", "profile"], sort=False):
+            verdicts = block["verdict"].value_counts(sort=False)
+            told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in tables.VERDICTS if verdict in verdicts)
+            done = int((block["n_seeds"] > 0).sum())
+            title = f"[{paper}](reproductions/{paper}/README.md)"
+            cells = (title, reference.title, command, f"{protocol}, {profile}", f"{done} of {total}", told)
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _table(folder: Path, table_id: str, project: Path) -> str:
+    """A regenerated table beside the published one, a block per protocol and profile, with what it rests on."""
+    try:
+        reference = next(t for t in map(published.load, folder.glob("published/*.yaml")) if t.id == table_id)
+    except StopIteration:
+        raise InputError(f"{folder / 'README.md'}: no table {table_id!r} in {folder / 'published'}") from None
+    results = project / "results" / folder.name
+    if not (results / f"{table_id}.csv").exists():
+        return "Not regenerated yet.\n"
+    table = tables.read(results / f"{table_id}.csv")
+    verdicts = tables.read(results / f"{table_id}_vs_published.csv")
+    blocks = []
+    for key, block in table.groupby(["protocol", "profile"], sort=False):
+        judged = verdicts[(verdicts["protocol"] == key[0]) & (verdicts["profile"] == key[1])]
+        blocks.append(_block(reference, block, judged))
+    return "\n".join(blocks)
+
+
+def _block(reference: PublishedTable, block: pandas.DataFrame, judged: pandas.DataFrame) -> str:
+    first = block.iloc[0]
+    metrics = list(dict.fromkeys([*reference.metrics, *block["metric"]]))
+    labels = [reference.metrics[m].label if m in reference.metrics else m for m in metrics]
+    lines = [
+        f"Protocol `{first.protocol}`, profile `{first.profile}`, {first.precision}, n = {first.n_seeds} "
+        f"(seeds {first.seeds}), data: {first.data}, fingerprint `{first.fingerprint}`. Published → regenerated.",
+        "",
+        f"| | encoder weights | {' | '.join(labels)} |",
+        "|---" * (len(labels) + 2) + "|",
+    ]
+    for row, cells in block.groupby("row", sort=False):
+        known = reference.rows.get(row)
+        values = cells.set_index("metric")
+        shown = []
+        for metric in metrics:
+            ours = f"{values['mean'][metric]:.4f}" if metric in values.index else "–"
+            if values["n_seeds"].get(metric, 1) > 1:
+                ours += f" ± {(values['ci_high'] - values['ci_low'])[metric] / 2:.4f}"
+            theirs = known.values.get(metric) if known else None
+            shown.append(f"{theirs} → {ours}" if theirs else ours)
+        label = known.label if known else f"{row} (not in the paper)"
+        lines.append(f"| {label} | {cells['encoder_weights'].iloc[0]} | {' | '.join(shown)} |")
+    lines.append("")
+    for (verdict, reason), group in judged.groupby(["verdict", "reason"], sort=False):
+        rows = ", ".join(reference.rows[row].label for row in group["row"].unique())
+        lines.append(f"- {len(group)} × **{verdict}** ({rows}): {reason}.")
+    return "\n".join(lines) + "\n"
+
+
+@exits_cleanly
+def main() -> None:
+    """Rewrite the generated blocks of all README files, or with --check fail where one is not current."""
+    parser = argparse.ArgumentParser(prog="python -m common.report", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a README is not current")
+    check = parser.parse_args().check
+    stale: Dict[Path, str] = {}
+    readmes: List[Path] = [PROJECT / "README.md", *sorted(PROJECT.glob("reproductions/*/README.md"))]
+    for readme in readmes:
+        text = render(readme)
+        if text != readme.read_text(encoding="utf-8"):
+            stale[readme] = text
+    if check and stale:
+        names = ", ".join(str(path.relative_to(PROJECT)) for path in stale)
+        raise InputError(f"{names}: not what results/ holds; run `make readme` and commit")
+    for readme, text in stale.items():
+        files.write_text(readme, text)
+        print(f"written: {readme.relative_to(PROJECT)}")
+
+
+if __name__ == "__main__":
+    main()
