@@ -34,7 +34,8 @@ RUN := .venv/bin/python -m
 READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 
 .PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
-	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates audit readme demo test lint lock clean
+	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-polyp polyp-table \
+	polyp-ablation audit readme demo test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -92,6 +93,15 @@ busi-figure13: setup ## predictions from the smallest to the largest test image,
 
 busi-duplicates: setup ## find the near-duplicate images of BUSI and write their list
 	$(RUN) reproductions.busi_resnext_unet.eval duplicates $(OPTIONS)
+
+data-polyp: setup ## find or download PolypGen and verify it; in a DATA_ROOT without it, the Kvasir-SEG stand-in
+	$(RUN) common.manifests polypgen kvasir_standin $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+
+polyp-table: setup ## U-Net on polyps: as published, mistakes included, and corrected, side by side
+	$(RUN) reproductions.polyp_unet.eval table $(OPTIONS)
+
+polyp-ablation: setup ## the improvements that the source suggests: losses, attention, tuned threshold
+	$(RUN) reproductions.polyp_unet.eval ablation $(OPTIONS)
 
 audit: setup ## check the published numbers of all papers against arithmetic and each other: no data, seconds
 	$(RUN) common.audit --csv results/audit.csv

@@ -9,6 +9,7 @@ from common import gpu, phantoms
 from common.cli import Request
 from common.errors import exits_cleanly
 from reproductions.busi_resnext_unet import eval as busi_resnext_unet
+from reproductions.polyp_unet import eval as polyp_unet
 from reproductions.tnbc_linknet import eval as tnbc_linknet
 
 DATA = Path("results/demo/data")
@@ -22,8 +23,9 @@ def main() -> None:
     shutil.rmtree(DATA.parent, ignore_errors=True)
     phantoms.nuclei(DATA / "tnbc")
     phantoms.ultrasound(DATA / "busi")
+    phantoms.packed_colonoscopy(DATA / "polypgen")
     request = Request(data_root=DATA, profile="smoke", encoder_weights="none")
-    for paper in (tnbc_linknet, busi_resnext_unet):
+    for paper in (tnbc_linknet, busi_resnext_unet, polyp_unet):
         for name, target in paper.TARGETS.items():
             if name not in WITHOUT_DATA:
                 target(request)

@@ -70,7 +70,7 @@ def table1(request: Request) -> None:
 
 def params(request: Request) -> None:
     """Count the trainable parameters of the three networks; neither data nor weights are needed."""
-    conditions = _counted("none needed", "")
+    conditions = _counted("none needed", "none")
     scores = []
     for encoder in ENCODERS:
         network = model.build(Config(encoder=encoder, encoder_weights="none"))

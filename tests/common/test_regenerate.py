@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,23 @@ def test_weights_can_be_given_per_encoder():
     for wrong in ("vgg16=a.h5", "none,vgg16", "none,=a"):
         with pytest.raises(InputError, match=r"expected imagenet, none or a file, then ENCODER=VALUE"):
             Request(encoder_weights=wrong).weights_for("vgg16")
+
+
+def test_a_run_folder_is_named_after_the_fields_that_its_configuration_has():
+    fields = {"architecture": "unet", "protocol": "published", "profile": "quick", "precision": "float32"}
+    Named = make_dataclass("Named", [*((n, str, v) for n, v in fields.items()), ("seed", int, 0), ("width", int, 64)])
+    assert runs.readable_id(Named(seed=3), Named()) == "unet-published-quick-float32-seed3"
+    assert runs.readable_id(Named(width=8), Named()) == "unet-published-quick-float32-seed0-width=8"
+
+
+def test_a_table_that_the_paper_does_not_have_is_kept_without_a_comparison(tmp_path, capsys):
+    reference = replace(published.load(PUBLISHED), id="ablation", title="What else")
+    for protocol, value in (("published", 0.5), ("corrected", 0.6), ("corrected", 0.7)):
+        regenerate.publish_beyond(reference, scores(protocol, value), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ablation.csv"]
+    table = tables.read(tmp_path / "ablation.csv")
+    assert table.groupby("protocol")["mean"].unique().map(list).to_dict() == {"published": [0.5], "corrected": [0.7]}
+    assert "ablation · What else" in capsys.readouterr().out
 
 
 def test_runs_are_finished_in_order(capsys):

@@ -74,7 +74,7 @@ def test_every_command_and_link_in_a_readme_exists(readme):
     text = readme.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z][a-z0-9-]+)", text)) <= targets
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+    for link in re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         assert (readme.parent / link).exists(), link
     for module in re.findall(r"python -m ([\w.]+)", text):
         assert (PROJECT / (module.replace(".", "/") + ".py")).exists(), module

@@ -403,7 +403,9 @@ def test_a_large_tiff_is_predicted_from_disk_to_disk(tmp_path, monkeypatch, pack
     pixels = grey(300, 520, *channels)
     photometric = "rgb" if channels else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packing)
-    predict.predict(tmp_path / "a.tif", bright, tmp_path, overlap)
+    counts = []
+    predict.predict(tmp_path / "a.tif", lambda p: counts.append(len(p)) or bright(p), tmp_path, overlap)
+    assert sum(counts) == (2 * 4 if overlap else 2 * 3)
     expected = np.digitize(pixels[..., 0] if channels else pixels, (85, 170))
     with tifffile.TiffFile(tmp_path / "a_mask.tif") as tiff:
         assert tiff.pages[0].is_tiled

@@ -1,0 +1,91 @@
+"""Scores of polyp masks: counted per image once, aggregated as the protocol says and in the ways beside it."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+import numpy as np
+import pandas
+
+from common import dice
+from reproductions.polyp_unet.config import THRESHOLD, THRESHOLDS, Config
+from reproductions.polyp_unet.data import Sample
+
+COUNTS = ("tn", "fp", "fn", "tp")
+TUNED = "tuned_"  # begins the columns of masks at the threshold that was chosen on the validation images
+BY_BATCH = {"accuracy": dice.accuracy, "precision": dice.precision, "recall": dice.recall}
+MEAN_OF_BATCHES = "_mean_of_batches"  # ends the names of these where the protocol divides by another number
+
+
+def best_threshold(samples: List[Sample], maps: List[np.ndarray]) -> float:
+    """Choose from `THRESHOLDS` the one with the highest mean F1; of equals the one nearest to one half.
+
+    Give validation images: a threshold that has seen the test images flatters.
+    """
+    f1 = {t: dice.f1(np.stack([dice.confusion(s.mask, m >= t) for s, m in zip(samples, maps)])) for t in THRESHOLDS}
+    return max(THRESHOLDS, key=lambda threshold: (f1[threshold], -abs(threshold - THRESHOLD)))
+
+
+def per_image(samples: List[Sample], maps: List[np.ndarray], tuned: float) -> pandas.DataFrame:
+    """Compare probability maps, float (H, W), with the true masks at both thresholds.
+
+    Returns:
+        One line per image, in the order of `samples`: id, centre, scores in [0, 1] and pixel counts (tn, fp, fn, tp)
+        at one half; the other threshold and the pixel counts there, named tuned_….
+    """
+    rows = []
+    for sample, probability in zip(samples, maps):
+        matrix, other = (dice.confusion(sample.mask, probability >= threshold) for threshold in (THRESHOLD, tuned))
+        rows.append(
+            {
+                "id": sample.id,
+                "centre": sample.centre,
+                "f1": dice.f1(matrix),
+                "iou": dice.iou(matrix),
+                **{name: score(matrix) for name, score in BY_BATCH.items()},
+                **dict(zip(COUNTS, matrix.ravel())),
+                f"{TUNED}threshold": tuned,
+                **{TUNED + name: count for name, count in zip(COUNTS, other.ravel())},
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
+    """Summarise the lines of `per_image` over the test images, which must be in the order of testing.
+
+    F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of each batch and summed
+    over the batches; the sum is divided by the number of images (published) or of batches (corrected). The published
+    protocol's by the right number are given too, and, of both, what is pooled over all pixels and at the tuned
+    threshold. Where a mask is empty and nothing is found, all scores are 1.
+    """
+    fixed, tuned = _matrices(table, ""), _matrices(table, TUNED)
+    starts = np.arange(0, len(table), config.batch_size)
+    scores = {"f1": dice.f1(fixed), "iou": dice.iou(fixed)}
+    for name, score in BY_BATCH.items():
+        values = score(np.add.reduceat(fixed, starts), reduction=None)
+        if config.protocol == "published":
+            scores[name] = values.sum() / len(table)
+            scores[name + MEAN_OF_BATCHES] = values.mean()
+        else:
+            scores[name] = values.mean()
+    for name, score in (("f1", dice.f1), ("iou", dice.iou), *BY_BATCH.items()):
+        scores[f"{name}_pooled"] = score(fixed, reduction="pooled")
+    for name, score in (("f1", dice.f1), ("iou", dice.iou)):
+        scores[f"{name}_tuned"] = score(tuned)
+    scores["threshold_tuned"] = table[f"{TUNED}threshold"].iloc[0]
+    return {name: float(value) for name, value in scores.items()}
+
+
+def by_centre(table: pandas.DataFrame) -> Dict[str, Dict[str, float]]:
+    """Score the lines of `per_image` of each known centre: F1 and IoU as means over images, the others pooled."""
+    scores = {}
+    for centre, lines in table.groupby("centre"):
+        matrices = _matrices(lines, "")
+        scores[centre] = {"images": float(len(lines)), "f1": dice.f1(matrices), "iou": dice.iou(matrices)}
+        scores[centre].update({n: float(score(matrices, reduction="pooled")) for n, score in BY_BATCH.items()})
+    return scores
+
+
+def _matrices(table: pandas.DataFrame, prefix: str) -> np.ndarray:
+    return table[[prefix + name for name in COUNTS]].to_numpy().reshape(-1, 2, 2)
