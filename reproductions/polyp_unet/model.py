@@ -91,11 +91,10 @@ def losses(foreground: float) -> Dict[str, Callable[[tf.Tensor, tf.Tensor], tf.T
 def predict(model: keras.Model, images: Sequence[np.ndarray], config: Config) -> List[np.ndarray]:
     """Map images, uint8 (H, W, 3) of any size, to probabilities of polyp, float32 (H, W)."""
     maps = []
-    for start in range(0, len(images), config.batch_size):
-        batch = images[start : start + config.batch_size]
-        inputs = data.scaled(np.stack([data.resized(image, config.input_size) for image in batch]))
-        for image, output in zip(batch, model.predict_on_batch(inputs)[..., 0]):
-            maps.append(cv2.resize(output, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    for image in images:
+        inputs = data.scaled(data.resized(image, config.input_size))
+        output = model.predict_on_batch(inputs[None])[0, ..., 0]
+        maps.append(cv2.resize(output, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     return maps
 
 
