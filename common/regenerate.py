@@ -11,7 +11,7 @@ from typing import Callable, Iterable, List, Sequence, Tuple, TypeVar
 
 import pandas
 
-from common import published, runs, tables
+from common import files, published, runs, tables
 from common.cli import Request
 from common.manifests import DataSet
 
@@ -124,6 +124,8 @@ def publish(
 ) -> pandas.DataFrame:
     """Write `<table>.csv` and `<table>_vs_published.csv` into `folder`, show the comparison and return the table.
 
+    `provenance/<table>.json` there says with what code and libraries, and when.
+
     Blocks (protocol and profile) that an earlier command left in the file and this one does not regenerate stay.
     """
     reference = published.load(yaml_path)
@@ -150,6 +152,7 @@ def publish_beyond(
 def _keep(reference: published.PublishedTable, table: pandas.DataFrame, folder: Path) -> pandas.DataFrame:
     path = folder / f"{reference.id}.csv"
     tables.write(tables.merge(tables.read(path), table) if path.exists() else table, path)
+    files.write_json(folder / "provenance" / f"{reference.id}.json", runs.environment())
     return tables.read(path)
 
 

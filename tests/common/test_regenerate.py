@@ -85,6 +85,7 @@ def test_a_later_command_replaces_its_blocks_and_keeps_the_others(tmp_path):
     comparison = tables.read(tmp_path / "table1_vs_published.csv")
     assert len(comparison) == 24
     assert set(comparison["verdict"]) == {"below", "within"}
+    assert "commit" in (tmp_path / "provenance/table1.json").read_text()
     bytes_before = (tmp_path / "table1.csv").read_bytes()
     regenerate.publish(PUBLISHED, scores("corrected", 0.7), tmp_path)
     assert (tmp_path / "table1.csv").read_bytes() == bytes_before
