@@ -57,7 +57,7 @@ def test_a_table_that_the_paper_does_not_have_is_kept_without_a_comparison(tmp_p
     reference = replace(published.load(PUBLISHED), id="ablation", title="What else")
     for protocol, value in (("published", 0.5), ("corrected", 0.6), ("corrected", 0.7)):
         regenerate.publish_beyond(reference, scores(protocol, value), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["ablation.csv"]
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["ablation.csv"]
     table = tables.read(tmp_path / "ablation.csv")
     assert table.groupby("protocol")["mean"].unique().map(list).to_dict() == {"published": [0.5], "corrected": [0.7]}
     assert "ablation · What else" in capsys.readouterr().out
