@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from common import cli, figures, manifests, regenerate, runs, tables
+from common import cli, figures, files, manifests, regenerate, runs, tables
 from common.cli import Request
 from common.errors import exits_cleanly
 from reproductions.tnbc_linknet import data, metrics
@@ -115,6 +115,8 @@ def _table(request: Request, yaml_name: str, rows: Optional[Tuple[str, ...]] = N
         if row.row == "ensemble":
             name = row.config.run_id.replace(row.config.encoder, "ensemble", 1)
             runs.write_csv(folder / "provenance" / name / "metrics.csv", table)
+            made_from = {"members": [run.folder.name for run in row.runs], "threshold": THRESHOLD}
+            files.write_json(folder / "provenance" / name / "provenance.json", made_from)
         if rows is None or row.row in rows:
             conditions = _conditions(row, data_set)
             values = metrics.aggregate(table).items()
