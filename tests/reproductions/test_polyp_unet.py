@@ -69,7 +69,7 @@ def test_the_profiles_keep_what_the_source_gives():
     assert (paper.batch_size, paper.width, paper.dropout) == (16, 64, 0.3)
     assert (paper.optimiser, paper.loss) == ("adam_step", "dice")
     assert (paper.rotation, paper.affine_rotation, paper.affine_scale) == (30, 20, (0.8, 1.2))
-    assert replace(PROFILES["quick"], profile="paper", input_size=256, width=64) == paper
+    assert replace(PROFILES["quick"], profile="paper", input_size=256, width=64, epochs=150, rate_step=30) == paper
     assert Config(seed=2, loss="focal").run_id == "unet-published-paper-float32-seed2-loss=focal"
     assert Config(architecture="attention_unet").run_id == "attention_unet-published-paper-float32-seed0"
 
