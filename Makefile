@@ -121,7 +121,7 @@ lint: setup ## style and likely bugs, by ruff
 
 lock: setup ## recompile requirements/*.txt after a change to requirements/*.in
 	cd requirements && for name in dev gpu uv; do ../.venv/tools/bin/uv pip compile --quiet --universal \
-		--python-version 3.8 --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
+		--python-version 3.8 --override override.txt --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
 
 clean: ## remove caches and results/demo; never data/, runs/ or .venv
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/demo
