@@ -1,7 +1,8 @@
 """The tables in the README files, written from results/ so that no number in them can go stale: `make readme`.
 
-A README holds `<!-- generated: papers -->` (the overview of all papers) or `<!-- generated: TABLE -->` (one table of
-the paper in whose folder it lies), each up to `<!-- end -->`; what stands between is replaced.
+A README holds `<!-- generated: papers -->` (the overview of all papers) or `<!-- generated: TABLE [METRIC…] -->` (one
+table of the paper in whose folder it lies, with all metrics or those named), each up to `<!-- end -->`; what stands
+between is replaced. TABLE may be one that only results/ has, such as an ablation.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import pandas
 
@@ -18,20 +19,20 @@ from common.errors import InputError, exits_cleanly
 from common.published import PublishedTable
 
 PROJECT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (\S+)((?: \S+)*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def render(readme: Path, project: Path = PROJECT) -> str:
     """Return the text of a README with its generated blocks brought up to date.
 
     Raises:
-        InputError: a block names a table that the paper does not have, or a results file is damaged.
+        InputError: a block names a table or metric that does not exist, or a results file is damaged.
     """
 
     def replaced(match: re.Match) -> str:
-        name = match.group(2)
-        text = _overview(project) if name == "papers" else _table(readme.parent, name, project)
-        return f"{match.group(1)}{text}{match.group(3)}"
+        head, name, wanted, end = match.groups()
+        text = _overview(project) if name == "papers" else _table(readme.parent, name, wanted.split(), project)
+        return f"{head}{text}{end}"
 
     return BLOCK.sub(replaced, readme.read_text(encoding="utf-8"))
 
@@ -56,48 +57,58 @@ def _overview(project: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(folder: Path, table_id: str, project: Path) -> str:
+def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str:
     """A regenerated table beside the published one, a block per protocol and profile, with what it rests on."""
-    try:
-        reference = next(t for t in map(published.load, folder.glob("published/*.yaml")) if t.id == table_id)
-    except StopIteration:
-        raise InputError(f"{folder / 'README.md'}: no table {table_id!r} in {folder / 'published'}") from None
-    results = project / "results" / folder.name
+    readme, results = folder / "README.md", project / "results" / folder.name
+    of_paper = {t.id: t for t in map(published.load, sorted(folder.glob("published/*.yaml")))}
+    reference = of_paper.get(table_id)
     if not (results / f"{table_id}.csv").exists():
+        if reference is None:
+            raise InputError(f"{readme}: no table {table_id!r} in {folder / 'published'} or {results}")
         return "Not regenerated yet.\n"
     table = tables.read(results / f"{table_id}.csv")
-    verdicts = tables.read(results / f"{table_id}_vs_published.csv")
+    missing = set(wanted) - set(table["metric"])
+    if missing:
+        raise InputError(f"{readme}: {table_id} has no metric {', '.join(sorted(missing))}")
+    judged = None if reference is None else tables.read(results / f"{table_id}_vs_published.csv")
+    labels = {name: metric.label for t in of_paper.values() for name, metric in t.metrics.items()}
     blocks = []
     for key, block in table.groupby(["protocol", "profile"], sort=False):
-        judged = verdicts[(verdicts["protocol"] == key[0]) & (verdicts["profile"] == key[1])]
-        blocks.append(_block(reference, block, judged))
+        metrics = wanted or list(dict.fromkeys([*(reference.metrics if reference else ()), *block["metric"]]))
+        text = _block(reference, block, {metric: labels.get(metric, metric) for metric in metrics})
+        if reference is not None:
+            text += _verdicts(reference, judged[(judged["protocol"] == key[0]) & (judged["profile"] == key[1])])
+        blocks.append(text)
     return "\n".join(blocks)
 
 
-def _block(reference: PublishedTable, block: pandas.DataFrame, judged: pandas.DataFrame) -> str:
+def _block(reference: Optional[PublishedTable], block: pandas.DataFrame, labels: Dict[str, str]) -> str:
     first = block.iloc[0]
-    metrics = list(dict.fromkeys([*reference.metrics, *block["metric"]]))
-    labels = [reference.metrics[m].label if m in reference.metrics else m for m in metrics]
     lines = [
         f"Protocol `{first.protocol}`, profile `{first.profile}`, {first.precision}, n = {first.n_seeds} "
-        f"(seeds {first.seeds}), data: {first.data}, fingerprint `{first.fingerprint}`. Published → regenerated.",
+        f"(seeds {first.seeds}), data: {first.data}, fingerprint `{first.fingerprint}`."
+        + (" Published → regenerated." if reference else ""),
         "",
-        f"| | encoder weights | {' | '.join(labels)} |",
+        f"| | encoder weights | {' | '.join(labels.values())} |",
         "|---" * (len(labels) + 2) + "|",
     ]
     for row, cells in block.groupby("row", sort=False):
-        known = reference.rows.get(row)
+        known = reference.rows.get(row) if reference else None
         values = cells.set_index("metric")
         shown = []
-        for metric in metrics:
+        for metric in labels:
             ours = f"{values['mean'][metric]:.4f}" if metric in values.index else "–"
             if values["n_seeds"].get(metric, 1) > 1:
                 ours += f" ± {(values['ci_high'] - values['ci_low'])[metric] / 2:.4f}"
             theirs = known.values.get(metric) if known else None
             shown.append(f"{theirs} → {ours}" if theirs else ours)
-        label = known.label if known else f"{row} (not in the paper)"
+        label = known.label if known else f"{row} (not in the paper)" if reference else row
         lines.append(f"| {label} | {cells['encoder_weights'].iloc[0]} | {' | '.join(shown)} |")
-    lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def _verdicts(reference: PublishedTable, judged: pandas.DataFrame) -> str:
+    lines = [""]
     for (verdict, reason), group in judged.groupby(["verdict", "reason"], sort=False):
         rows = ", ".join(reference.rows[row].label for row in group["row"].unique())
         lines.append(f"- {len(group)} × **{verdict}** ({rows}): {reason}.")

@@ -51,6 +51,25 @@ def test_a_table_shows_published_beside_regenerated(project):
     assert report.render(readme, project) == text
 
 
+def test_a_block_may_name_its_metrics(project):
+    readme = write(project / "reproductions/tnbc_linknet/README.md", "table1 pq dsc")
+    text = report.render(readme, project)
+    assert "| | encoder weights | pq | DSC |" in text
+    assert "| LinkNet-ResNeXt50 | none | 0.5050 ± 0.0635 | 0.822 → 0.5050 ± 0.0635 |" in text
+    with pytest.raises(InputError, match="table1 has no metric dsk"):
+        report.render(write(readme, "table1 dsk"), project)
+
+
+def test_a_table_that_only_results_have_is_shown_without_published_values(project):
+    results = project / "results/tnbc_linknet"
+    shutil.copy(results / "table1.csv", results / "ablation.csv")
+    text = report.render(write(project / "reproductions/tnbc_linknet/README.md", "ablation dsc"), project)
+    assert "| | encoder weights | DSC |" in text
+    assert "| resnext50 | none | 0.5050 ± 0.0635 |" in text
+    assert "→" not in text
+    assert "comparable" not in text
+
+
 def test_the_overview_counts_what_was_regenerated(project):
     text = report.render(write(project / "README.md", "papers"), project)
     assert "| `make tnbc-table1` | published, paper | 2 of 12 | 2 not comparable, 10 not run |" in text
