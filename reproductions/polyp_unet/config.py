@@ -4,8 +4,8 @@ Source: the README of "Medical Image Segmentation with U-Net (PolypHemuSBench)",
 notebook that belongs to it. Where the two differ, the README is the default and the notebook an option.
 Command: `make polyp-table`; one network alone: `python -m reproductions.polyp_unet.train --protocol corrected`.
 Expected time, one network and seed, paper profile: 147,600 images of 256×256 through 31 million weights, which is a
-GPU's work (about 37 hours on two CPU cores in mixed_bfloat16); quick profile there: 15 minutes, with the 500 images of
-the stand-in 7.
+GPU's work (about 37 hours on two CPU cores in mixed_bfloat16); quick profile there: 18 minutes, with the 500 images of
+the stand-in 8.
 Expected score, as published: F1 0.2811, IoU 0.1850.
 """
 
@@ -86,7 +86,8 @@ PROFILES: Dict[str, Config] = {
     # with the cuts of the rate at the same parts of the training.
     # Arithmetic, from single steps of 16 images measured in mixed_bfloat16, in processor seconds: 0.54 for this network
     # (2.1 at 256×256; the whole network there 1.8 for one image). 400 images / 16 × 50 epochs = 1250 steps are 675 s
-    # on one core, 6 minutes on two; validation and test add one. 984 images take 15. In float32 a step takes 0.93 s.
+    # on one core, 6 minutes on two; 8 were measured with validation and test. 984 images take 18. In float32 a step takes
+    # 0.93 s.
     "quick": replace(_PAPER, profile="quick", input_size=128, width=16, epochs=50, rate_step=10),
     # Seconds, to see the machinery run; its numbers mean nothing.
     "smoke": replace(_PAPER, profile="smoke", input_size=32, width=4, epochs=3, rate_step=1, batch_size=4),
