@@ -35,7 +35,7 @@ READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 
 .PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
 	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-polyp polyp-table \
-	polyp-ablation audit readme demo test lint lock clean
+	polyp-ablation audit readme report demo test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -108,6 +108,9 @@ audit: setup ## check the published numbers of all papers against arithmetic and
 
 readme: setup ## bring the tables in the README files up to date with results/
 	$(RUN) common.report
+
+report: setup ## write results/index.html: every published number, what was regenerated of it, and the verdict
+	$(RUN) common.page
 
 demo: setup ## every table within minutes on synthetic images: no data, no network, no GPU
 	$(RUN) reproductions.demo
