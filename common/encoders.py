@@ -89,7 +89,7 @@ def build(architecture: str, encoder: str, encoder_weights: str = "none", fast: 
     packed = fast and encoder.startswith("resnext") and grouped_convolution_trains()
     from_library = encoder_weights == "imagenet" and not packed
     with _grouped_convolutions() if packed else contextlib.nullcontext():
-        with _names_the_download(encoder):
+        with names_the_download(encoder):
             model = getattr(segmentation_models, architecture)(
                 encoder, encoder_weights="imagenet" if from_library else None, **options
             )
@@ -228,12 +228,13 @@ def _weight_names(group: h5py.Group) -> list:
 def _stock_file(encoder: str) -> Path:
     """Fetch the library's ImageNet file of a ResNeXt, checked by its md5 and cached as the library does."""
     entry = next(e for e in WEIGHTS_COLLECTION if e["model"] == encoder and not e["include_top"])
-    with _names_the_download(encoder):
+    with names_the_download(encoder):
         return Path(keras.utils.get_file(entry["name"], entry["url"], cache_subdir="models", md5_hash=entry["md5"]))
 
 
 @contextlib.contextmanager
-def _names_the_download(encoder: str) -> Iterator[None]:
+def names_the_download(encoder: str) -> Iterator[None]:
+    """Turn a failed download of ImageNet weights into an InputError that says what to do instead."""
     try:
         yield
     except Exception as error:

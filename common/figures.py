@@ -117,6 +117,40 @@ def bars(path: Path, series: Mapping[str, Sequence[float]], groups: Sequence[str
     _save(figure, path)
 
 
+def steps(
+    path: Path,
+    x: Sequence[float],
+    y: Sequence[float],
+    marks: Mapping[str, Tuple[float, float]],
+    labels: Tuple[str, str],
+    title: str,
+) -> None:
+    """Draw a curve that rises in steps, y from 0 to 1, into a PNG file.
+
+    Args:
+        path: of the PNG file, written atomically.
+        x: rising.
+        y: of each x, up to the next.
+        marks: points of the curve by what is written beside them.
+        labels: of the two axes.
+        title: names protocol, profile, weights and data.
+    """
+    figure, axis = pyplot.subplots(figsize=(5.5, 4.6))
+    axis.step(x, y, where="post", color="C0", linewidth=1.4)
+    for text, point in marks.items():
+        axis.plot(*point, "o", color="C1", markersize=5)
+        axis.annotate(text, point, xytext=(6, -10), textcoords="offset points", fontsize=8)
+    axis.set_ylim(0, 1.03)
+    axis.set_xlim(-0.02 * max(max(x), 1e-9), 1.1 * max(max(x), 1e-9))
+    axis.set_xlabel(labels[0], fontsize=9)
+    axis.set_ylabel(labels[1], fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.grid(alpha=0.3)
+    _head(figure, title)
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.86, bottom=0.12)
+    _save(figure, path)
+
+
 def panels(
     path: Path,
     rows: Sequence[Sequence[np.ndarray]],
@@ -130,7 +164,7 @@ def panels(
 
     Args:
         path: of the PNG file, written atomically.
-        rows: pictures, uint8 (H, W, 3) or bool (H, W).
+        rows: pictures, uint8 (H, W, 3) or bool (H, W); a row may be short.
         columns: a heading per column.
         captions: a line of text below every picture, "" for none.
         title: names protocol, profile, weights and data.
@@ -142,6 +176,8 @@ def panels(
         len(rows), len(columns), figsize=(len(columns) * (side + 0.08) + 0.2, height), squeeze=False
     )
     for line, pictures, texts in zip(axes, rows, captions):
+        for axis in line[len(pictures) :]:
+            axis.set_axis_off()
         for axis, picture, text in zip(line, pictures, texts):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype == bool else 255)
             axis.set_xticks([])

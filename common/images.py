@@ -8,19 +8,25 @@ from __future__ import annotations
 import io
 import itertools
 from pathlib import Path
-from typing import Iterable, Optional, Tuple
+from typing import Iterable, Optional, Sequence, Tuple
 
 import numpy as np
 import pydicom
 import tifffile
 from PIL import Image
+from pydicom.filereader import read_dataset
 from pydicom.pixel_data_handlers import util as dicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from common.errors import InputError
 from common.files import atomic_path
 
 LARGE = 1 << 26  # pixels: larger TIFFs are read and written piece by piece
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class TooManyPixels(InputError):
+    """A picture that is whole, for all one knows, but larger than the caller wants to decode."""
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
@@ -44,12 +50,42 @@ def read_any(path: Path | str) -> np.ndarray:
         with path.open("rb") as stream:
             start = stream.read(132)
         if start.endswith(b"DICM") or path.suffix.lower() == ".dcm":
-            return _read_dicom(path)
+            return _read_dicom(path, path)
         if start.startswith(_TIFF):
             large = _map_large_tiff(path)
             if large is not None:
                 return large
     return read_rgb(path)
+
+
+def decode(content: bytes, name: str, most_pixels: int) -> np.ndarray:
+    """Read an untrusted PNG, JPEG, TIFF or DICOM file from memory as uint8 (H, W, 1, 3 or 4); see `to_rgb`.
+
+    No other format is tried, nothing is written to disk, and the size is checked before anything is unpacked. DICOM
+    images are windowed as by `read_any`; of several TIFF pages the first is read.
+
+    Raises:
+        InputError: it is not a whole picture of these formats; the message names it `name`.
+        TooManyPixels: it has more than `most_pixels`.
+    """
+    if content[128:132] == b"DICM":
+        if _transfer_syntax(content) == DeflatedExplicitVRLittleEndian:
+            raise InputError(f"{name}: a deflated DICOM file; uncompress it first")
+        return _read_dicom(io.BytesIO(content), name, most_pixels)
+    return np.array(_open(content, name, ("PNG", "JPEG", "TIFF"), most_pixels).convert("RGB"))
+
+
+def pixel_area(content: bytes) -> Optional[float]:
+    """Area of a pixel in mm², where these are the bytes of a DICOM file with a usable PixelSpacing; else None."""
+    if content[128:132] != b"DICM":
+        return None
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=["PixelSpacing"])
+        height, width = (float(side) for side in dataset.PixelSpacing)
+    except (AttributeError, TypeError, ValueError):  # absent, empty, not two numbers
+        return None
+    area = height * width
+    return area if min(height, width) > 0 and np.isfinite(area) else None
 
 
 def to_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -118,10 +154,25 @@ def write_tiff(path: Path | str, shape: Tuple[int, ...], tiles: Iterable[np.ndar
         )
 
 
-def _read_dicom(path: Path) -> np.ndarray:
+def _transfer_syntax(content: bytes) -> str:
+    """How a DICOM file is packed; "" where it does not say. Reads no further than its first group of elements."""
+    stream = io.BytesIO(content)
+    stream.seek(132)
     try:
-        dataset = pydicom.dcmread(path)
+        group = read_dataset(
+            stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+        )
+        return str(group.get("TransferSyntaxUID", ""))
+    except Exception:  # whatever the damage leads the reader to; it will be reported by the one who reads on
+        return ""
+
+
+def _read_dicom(source: Path | io.BytesIO, name: Path | str, most_pixels: Optional[int] = None) -> np.ndarray:
+    try:
+        dataset = pydicom.dcmread(source)
         frames = int(dataset.get("NumberOfFrames") or 1)
+        if most_pixels:
+            _check_size(name, int(dataset.Columns), int(dataset.Rows), most_pixels)
         if frames == 1:
             pixels, kind = dataset.pixel_array, dataset.PhotometricInterpretation
             if kind == "PALETTE COLOR":
@@ -130,12 +181,14 @@ def _read_dicom(path: Path) -> np.ndarray:
                 pixels = dicom.convert_color_space(pixels, kind, "RGB")
             elif kind.startswith("MONOCHROME"):
                 pixels = dicom.apply_voi_lut(dicom.apply_modality_lut(pixels, dataset), dataset)
+    except TooManyPixels:
+        raise
     except Exception as error:  # whatever a file that only looks like DICOM, or is damaged, leads the decoder to
         reason = " ".join(str(error).split())
         reason = f"{reason or type(error).__name__}; if it is compressed, uncompress it first"
-        raise InputError(f"{path}: not a readable DICOM image ({reason})") from None
+        raise InputError(f"{name}: not a readable DICOM image ({reason})") from None
     if frames != 1:
-        raise InputError(f"{path}: expected a DICOM image of one frame, got {frames} frames")
+        raise InputError(f"{name}: expected a DICOM image of one frame, got {frames} frames")
     if pixels.dtype != np.uint8:
         low, high = float(pixels.min()), float(pixels.max())
         pixels = np.rint((pixels - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
@@ -172,19 +225,36 @@ def _decode(path: Path | str) -> Image.Image:
         raise InputError(f"{path}: is a folder, expected a picture") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return _open(content, path)
+
+
+def _open(
+    content: bytes, name: Path | str, formats: Optional[Sequence[str]] = None, most_pixels: Optional[int] = None
+) -> Image.Image:
     if not content:
-        raise InputError(f"{path}: the file is empty, expected a picture")
+        raise InputError(f"{name}: the file is empty, expected a picture")
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=formats)
+        if most_pixels:
+            _check_size(name, *image.size, most_pixels)
         image.load()
+    except TooManyPixels:
+        raise
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture in a known format (PNG, JPEG, TIFF, …)") from None
+        raise InputError(f"{name}: not a picture in a known format (PNG, JPEG, TIFF, …)") from None
     except Image.DecompressionBombError:
-        raise InputError(f"{path}: expected at most {2 * Image.MAX_IMAGE_PIXELS} pixels, except in a TIFF") from None
+        if most_pixels:
+            raise TooManyPixels(f"{name}: expected at most {most_pixels} pixels, got far more") from None
+        raise InputError(f"{name}: expected at most {2 * Image.MAX_IMAGE_PIXELS} pixels, except in a TIFF") from None
     except Exception as error:  # whatever the damage leads the decoder to: OSError, SyntaxError, struct.error …
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: damaged or truncated picture ({reason or type(error).__name__})") from None
+        raise InputError(f"{name}: damaged or truncated picture ({reason or type(error).__name__})") from None
     # Pillow would clip these to 255 in silence.
     if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: expected 8 bits per channel, got a picture of mode {image.mode}")
+        raise InputError(f"{name}: expected 8 bits per channel, got a picture of mode {image.mode}")
     return image
+
+
+def _check_size(name: Path | str, width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise TooManyPixels(f"{name}: expected at most {most_pixels} pixels, got {width}x{height}")

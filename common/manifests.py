@@ -125,12 +125,13 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True, 
 
 
 def find_first(names: Sequence[str], data_root: Path | str | None = None) -> DataSet:
-    """Find the first of these data sets whose folder `data_root` holds; if it holds none or is None, the first of all.
+    """Find the first of these data sets of which `data_root` holds an image; if of none, or for None, the first of all.
 
     Raises InputError as `find` does.
     """
     roots = () if data_root is None else (Path(data_root),)
-    present = (name for root in roots for name in names if (root / load_manifest(name).folder).exists())
+    manifests = [load_manifest(name) for name in names]
+    present = (m.name for root in roots for m in manifests if matching(_unwrapped(m, root / m.folder), m.images))
     return find(next(present, names[0]), data_root)
 
 
@@ -143,8 +144,7 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
     if not folder.is_dir():
         wanted = ", ".join(f"{count} {pattern}" for pattern, count in manifest.expect.items())
         raise InputError(f"{folder}: no such folder, expected it to hold {manifest.title} ({wanted})")
-    candidates = (folder, *(folder / layout for layout in manifest.layouts))
-    root = next((candidate for candidate in candidates if matching(candidate, manifest.images)), folder)
+    root = _unwrapped(manifest, folder)
     title, expect, image_size = manifest.title, manifest.expect, manifest.image_size
     synthetic = (root / PHANTOM).exists()
     if synthetic:
@@ -180,6 +180,12 @@ def matching(folder: Path, pattern: str) -> List[Path]:
     """Sorted paths in `folder` that match the glob `pattern`, without hidden ones such as the `._*` of macOS."""
     paths = folder.glob(pattern)
     return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def _unwrapped(manifest: Manifest, folder: Path) -> Path:
+    """`folder`, or the one in it that its archive wraps the images in."""
+    candidates = (folder, *(folder / layout for layout in manifest.layouts))
+    return next((candidate for candidate in candidates if matching(candidate, manifest.images)), folder)
 
 
 def _fingerprint(root: Path, patterns: Iterable[str]) -> str:
@@ -246,7 +252,7 @@ def _download(manifest: Manifest, work: Path) -> Path:
 
 
 def _remedy(manifest: Manifest) -> str:
-    by_hand = f"put its content into {DATA / manifest.folder}"
+    by_hand = f"get it from {manifest.homepage} and put its content into {DATA / manifest.folder}"
     if manifest.archives:
         url, filename = manifest.archives[0].url, manifest.archives[0].filename
         by_hand = f"get {url} by hand and put it at {DATA / filename} or its content into {DATA / manifest.folder}"

@@ -227,7 +227,8 @@ def show_beyond(table: pd.DataFrame, published: PublishedTable, console: Optiona
         labels = [published.rows[row].label if row in published.rows else f"{row} (not in paper)" for row in means]
         grid = _grid("", *labels)
         for metric, values in means.iterrows():
-            grid.add_row(metric, *(f"{value:.4f}" for value in values))
+            decimals = 0 if (values.dropna() % 1 == 0).all() else 4
+            grid.add_row(metric, *("–" if math.isnan(value) else f"{value:.{decimals}f}" for value in values))
         console.print(Text(f"All metrics · protocol {protocol}, profile {profile}\n", style="bold"))
         _print_whole(console, grid)
         console.print()

@@ -25,16 +25,18 @@ from common import files, runs
 from common.errors import InputError
 
 
-def start(seed: int, precision: str = "float32") -> None:
+def start(seed: int, precision: str = "float32", deterministic: bool = True) -> None:
     """Put TensorFlow into the state that every run starts from: seeded, deterministic, with this precision.
 
     Args:
         seed: for Python, numpy and TensorFlow.
         precision: "float32", "mixed_bfloat16" or "mixed_float16" (Keras policy names).
+        deterministic: False for a network with operations that have no deterministic kernel on a GPU.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(precision)
 
 

@@ -86,8 +86,8 @@ PROFILES: Dict[str, Config] = {
     # with the cuts of the rate at the same parts of the training.
     # Arithmetic, from single steps of 16 images measured in mixed_bfloat16, in processor seconds: 0.54 for this network
     # (2.1 at 256×256; the whole network there 1.8 for one image). 400 images / 16 × 50 epochs = 1250 steps are 675 s
-    # on one core, 6 minutes on two; 8 were measured with validation and test. 984 images take 18. In float32 a step takes
-    # 0.93 s.
+    # on one core, 6 minutes on two; 8 were measured with validation and test. 984 images take 18. In float32 a step
+    # takes 0.93 s.
     "quick": replace(_PAPER, profile="quick", input_size=128, width=16, epochs=50, rate_step=10),
     # Seconds, to see the machinery run; its numbers mean nothing.
     "smoke": replace(_PAPER, profile="smoke", input_size=32, width=4, epochs=3, rate_step=1, batch_size=4),

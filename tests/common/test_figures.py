@@ -63,3 +63,19 @@ def test_a_long_title_is_broken_to_fit(tmp_path):
         heights.append(np.flatnonzero(dark[:80].any(axis=1)).size)
         assert not dark[:, :3].any() and not dark[:, -3:].any()
     assert heights[1] > heights[0]
+
+
+def test_steps_draw_the_curve_and_its_marks(tmp_path):
+    for name, marks in (("none", {}), ("two", {"0.9": (0.0, 0.5), "0.1": (2.0, 1.0)})):
+        figures.steps(tmp_path / f"{name}.png", [0, 1, 2], [0.2, 0.5, 1.0], marks, ("x", "y"), "title")
+    assert ink(tmp_path / "none.png", "C0") > 300
+    assert ink(tmp_path / "two.png", "C1") > 20 > ink(tmp_path / "none.png", "C1") == 0
+
+
+def test_a_short_row_of_panels_leaves_no_frame(tmp_path):
+    picture = np.ones((8, 8), bool)
+    inks = []
+    for last in ([picture], [picture, ~picture]):
+        figures.panels(tmp_path / "a.png", [[picture, picture], last], ["", ""], [["", ""], [""] * 2], "t")
+        inks.append((np.array(Image.open(tmp_path / "a.png").convert("L")) < 100).sum())
+    assert inks[0] < inks[1] / 4

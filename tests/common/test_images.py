@@ -265,3 +265,74 @@ def test_tiff_written_tile_by_tile_holds_the_picture(tmp_path, shape):
     assert tifffile.TiffFile(tmp_path / "a.tif").pages[0].is_tiled
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(shape), picture)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def dicom_bytes(pixels, kind="MONOCHROME2", **elements):
+    stream = io.BytesIO()
+    dicom(stream, pixels, kind, **elements)
+    return stream.getvalue()
+
+
+def encoded(array, format):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, format=format)
+    return stream.getvalue()
+
+
+def test_pictures_in_memory_decode_as_from_a_file():
+    expected = np.repeat(RGB[..., :1], 3, axis=2)
+    for format in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(images.decode(encoded(RGB, format), "a", 35), RGB)
+        np.testing.assert_array_equal(images.decode(encoded(RGB[..., 0], format), "a", 35), expected)
+    assert images.decode(encoded(RGB, "JPEG"), "a", 35).shape == RGB.shape
+    np.testing.assert_array_equal(images.decode(dicom_bytes(RGB[..., 0]), "a", 35), RGB[..., :1])
+    np.testing.assert_array_equal(images.decode(dicom_bytes(RGB, "RGB"), "a", 35), RGB)
+
+
+@pytest.mark.parametrize("content", [encoded(RGB, "PNG"), encoded(RGB, "JPEG"), encoded(RGB, "TIFF"), dicom_bytes(RGB)])
+def test_pictures_in_memory_with_too_many_pixels_are_refused_before_decoding(content):
+    # Of the pixels themselves nothing is left: who decoded would find damage instead.
+    with pytest.raises(images.TooManyPixels, match=r"scan: expected at most 34 pixels, got 7x5"):
+        images.decode(content[: -RGB.nbytes // 2], "scan", 34)
+
+
+def test_a_picture_too_large_for_pillow_is_one_of_too_many_pixels(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(images.TooManyPixels, match="scan: expected at most 12 pixels"):
+        images.decode(encoded(RGB, "PNG"), "scan", 12)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"<html>", "not a picture"),
+        (encoded(RGB, "GIF"), "not a picture"),  # nor any other format that nobody asked for
+        (encoded(RGB, "EPS"), "not a picture"),  # Pillow would start a program to draw it
+        (encoded(RGB, "PNG")[:-40], "truncated"),
+        (b"\0" * 128 + b"DICM" + b"\1" * 50, "not a readable DICOM"),
+        (dicom_bytes(RGB[..., 0], NumberOfFrames=4), "one frame, got 4"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named_in_one_line(content, words):
+    with pytest.raises(InputError) as caught:
+        images.decode(content, "scan", 35)
+    assert str(caught.value).startswith("scan: ") and words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_deflated_dicom_file_is_refused_without_inflating_it(monkeypatch):
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(RGB[..., 0])))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    monkeypatch.setattr(pydicom, "dcmread", None)
+    with pytest.raises(InputError, match="scan: a deflated DICOM file"):
+        images.decode(stream.getvalue(), "scan", 35)
+
+
+def test_pixel_area_is_that_of_a_dicom_file_with_pixel_spacing():
+    assert images.pixel_area(dicom_bytes(RGB[..., 0], PixelSpacing=[0.5, 0.25])) == 0.125
+    assert images.pixel_area(dicom_bytes(RGB[..., 0])) is None
+    assert images.pixel_area(dicom_bytes(RGB[..., 0], PixelSpacing=[0, 0.5])) is None
+    assert images.pixel_area(dicom_bytes(RGB[..., 0], PixelSpacing=0.5)) is None
+    assert images.pixel_area(encoded(RGB, "PNG")) is None

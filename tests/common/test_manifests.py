@@ -238,7 +238,7 @@ def test_a_kept_archive_is_checked_wherever_it_lies(kept, archive):
 def test_data_without_an_address_are_asked_for(project):
     data = project()
     message = failure()
-    assert f"not in {data / 'tnbc'}; put its content into" in message
+    assert f"not in {data / 'tnbc'}; get it from https://zenodo.org/records/2579118 and put its content into" in message
     assert "DATA_ROOT" in message
     assert content(data) == []
 
@@ -251,6 +251,15 @@ def test_the_first_data_set_of_several_that_is_there(phantom, tmp_path):
     assert find_first(["tnbc", "busi"], phantom.parent).name == "tnbc"
     with pytest.raises(InputError, match=r"busi: no such folder"):
         find_first(["busi", "tnbc"], tmp_path)
+
+
+def test_of_two_data_sets_in_one_folder_the_images_decide(tmp_path):
+    for suffix, name in (("jpg", "brecahad_30"), ("tif", "brecahad")):  # once both are there, the first
+        path = tmp_path / f"brecahad/images/Case_1-01.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        with pytest.raises(InputError, match=rf"expected {re.escape(load_manifest(name).title)}, found 1 of"):
+            find_first(["brecahad", "brecahad_30"], tmp_path)
 
 
 def test_a_data_root_is_the_only_place_searched(project, server, archive, phantom, tmp_path):

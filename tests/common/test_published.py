@@ -206,7 +206,7 @@ def test_the_brecahad_sets_are_made_as_the_paper_says():
 
 
 def test_the_brain_tumour_numbers_are_the_printed_ones():
-    table = published.load(REPRODUCTIONS / "brain_tumour_mask_rcnn" / "published" / "data.yaml")
+    table = published.load(REPRODUCTIONS / "brain_tumour_mask_rcnn" / "published" / "splits.yaml")
     assert list(table.numbers()) == [
         ("train", "images", "202"),
         ("val", "images", "61"),

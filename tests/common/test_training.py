@@ -144,6 +144,15 @@ def test_dropout_rate_and_lowest_epoch_survive_a_kill(tmp_path):
             np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def test_determinism_is_asked_for_unless_the_network_has_none(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(1))
+    training.start(0, deterministic=False)
+    assert not asked
+    training.start(0)
+    assert asked
+
+
 def test_dropout_silences_whole_channels_in_training_only():
     inputs = tf.ones((8, 4, 4, 50), tf.bfloat16)
     layer = training.SpatialDropout2D(0.3, seed=1, dtype="mixed_bfloat16")
