@@ -92,12 +92,13 @@ def _block(reference: Optional[PublishedTable], block: pandas.DataFrame, labels:
         f"| | encoder weights | {' | '.join(labels.values())} |",
         "|---" * (len(labels) + 2) + "|",
     ]
+    whole = {metric: (cells["mean"] % 1 == 0).all() for metric, cells in block.groupby("metric")}
     for row, cells in block.groupby("row", sort=False):
         known = reference.rows.get(row) if reference else None
         values = cells.set_index("metric")
         shown = []
         for metric in labels:
-            ours = f"{values['mean'][metric]:.4f}" if metric in values.index else "–"
+            ours = f"{values['mean'][metric]:.{0 if whole[metric] else 4}f}" if metric in values.index else "–"
             if values["n_seeds"].get(metric, 1) > 1:
                 ours += f" ± {(values['ci_high'] - values['ci_low'])[metric] / 2:.4f}"
             theirs = known.values.get(metric) if known else None

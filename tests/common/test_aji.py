@@ -73,7 +73,8 @@ def slow_aji_plus_counts(true, pred):
 
 def slow_panoptic_quality(true, pred, threshold):
     true, pred = pixel_sets(true), pixel_sets(pred)
-    matched = [iou(t, p) for t in true for p in pred if iou(t, p) > threshold]
+    limit = Fraction(str(threshold))  # 3/5 is not above 0.6, although it is above the float that stands for it
+    matched = [iou(t, p) for t in true for p in pred if iou(t, p) > limit]
     tp, fp, fn = len(matched), len(pred) - len(matched), len(true) - len(matched)
     return sum(matched) / (tp + Fraction(fp + fn, 2)), tp, fp, fn
 

@@ -1,0 +1,102 @@
+"""Mask R-CNN with ResNet-101 for tumours in brain MR images: every setting of it.
+
+Source: "Derin Öğrenme Teknolojisi ile Beyin Tümörü Tespiti ve Segmentasyonu" (in Turkish). What it leaves open is taken
+from the usual implementation (Matterport's Mask R-CNN) and from public notebooks on the same 302 images.
+Command: `make brain-table`; one network alone: `python -m reproductions.brain_tumour_mask_rcnn.train --help`.
+Expected time, one network and seed, paper profile: 1,500 images of 1024×1024, which is a GPU's work; quick profile on
+two CPU cores in mixed_bfloat16: about an hour.
+Expected score: the source publishes none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, Literal
+
+from common import runs
+
+CLASSES = 2  # background and tumour
+COLOURS = {"predicted": (255, 80, 64), "truth": (64, 220, 120)}  # in figures and overlays
+# assumed, all of them: Matterport's, relative to the side of the picture where they are lengths
+ANCHOR = 1 / 32  # smallest anchor; it doubles from level to level
+PROPOSALS_TRAIN, PROPOSALS_TEST = 2000, 1000
+FOREGROUND = 0.33  # most of the sampled regions that may show a tumour, as a part
+OVERLAP = 0.3  # IoU from which the lower-scored of two detections goes
+CLIP_NORM = 5.0  # of all gradients together
+MOST_DETECTIONS = 20  # assumed: no image has more than two tumours
+LOWEST_SCORE = 0.05  # of a detection that is kept for average precision and curves
+SCORES = tuple(step / 20 for step in range(1, 20))  # from which one is chosen on the validation images
+MATCH = 0.5  # assumed: IoU of the masks from which a detection has found a tumour, as in AP50
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training. Fields marked "assumed" are not given by the source."""
+
+    encoder: Literal["resnet101", "resnet14"] = "resnet101"
+    """Backbone below the pyramid; the source trains resnet101. resnet14, with one block a stage, is for tests."""
+    protocol: Literal["published", "corrected"] = "published"
+    """published: the given split; corrected: without training images that show a validation or test tumour again."""
+    profile: Literal["paper", "quick", "smoke"] = "paper"
+    """Name of the set of defaults that this configuration started from."""
+    seed: int = 0
+    """Decides the initial weights and the order of the images."""
+    encoder_weights: str = "imagenet"  # assumed: the public notebooks start from COCO's, for which there is no download
+    """imagenet, none or an .h5 file: Keras' of the backbone without top, or Matterport's of the whole network."""
+    weights_layout: Literal["keras", "matterport"] = "keras"
+    """Whose file `encoder_weights` is. Under matterport the stem is padded as there."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras precision policy."""
+
+    input_size: int = 1024  # assumed: Matterport's
+    """Side of the square that the network gets, a multiple of 64: the image is resized to fit and padded."""
+    flip: bool = False  # assumed: the source mentions no augmentation
+    """Mirror half of the training images, left to right."""
+    trained_layers: Literal["auto", "heads", "all"] = "auto"  # assumed: public notebooks train the heads
+    """heads: all but the backbone; auto: heads, but all where the backbone starts from random weights."""
+    min_score: float = 0.7  # assumed: the public notebooks take 0.7 to 0.85
+    """Confidence from which a tumour is reported."""
+
+    epochs: int = 15
+    """Number of epochs."""
+    steps_per_epoch: int = 100
+    """Steps of an epoch."""
+    batch_size: int = 1  # assumed
+    """Images per step."""
+    regions: int = 200  # assumed: Matterport's
+    """Proposed regions of an image that a step learns from; up to a third of them, those on tumours, have masks."""
+    learning_rate: float = 1e-3  # assumed: Matterport's, as the momentum and the decay
+    """Of stochastic gradient descent."""
+    momentum: float = 0.9
+    """Of stochastic gradient descent."""
+    weight_decay: float = 1e-4
+    """Times half the squared norm of all kernels, added to the loss."""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether all weights start at random. Then BatchNorm learns; else it stays as it is, as in Matterport's."""
+        return self.encoder_weights == "none"
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether the backbone learns."""
+        return self.trained_layers == "all" or (self.trained_layers == "auto" and self.from_scratch)
+
+    @property
+    def run_id(self) -> str:
+        """Readable name of the run folder; whatever differs from the profile's defaults is part of it."""
+        return runs.readable_id(self, PROFILES[self.profile])
+
+
+_PAPER = Config()
+PROFILES: Dict[str, Config] = {
+    "paper": _PAPER,
+    # A CPU's share: half the side, and a third of the regions, whose masks cost as much at every size.
+    # In mixed_bfloat16 with all layers learning, a step of 200 regions was measured to take 5.7 processor seconds at
+    # 512×512. Estimated with 64: 4.4, so that 1,500 steps are 110 minutes on one core and about an hour on two.
+    "quick": replace(_PAPER, profile="quick", input_size=512, regions=64),
+    # Seconds, to see the machinery run; its numbers mean nothing.
+    "smoke": replace(
+        _PAPER, profile="smoke", encoder="resnet14", input_size=64, epochs=2, steps_per_epoch=2, regions=16
+    ),
+}

@@ -1,0 +1,139 @@
+"""Regenerate the results: `python -m reproductions.brain_tumour_mask_rcnn.eval --help`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Iterator, List, Sequence, Tuple
+
+import h5py
+
+from common import cli, manifests, published, regenerate, runs, tables
+from common.cli import Request
+from common.errors import exits_cleanly
+from common.splits import Split
+from reproductions.brain_tumour_mask_rcnn import data, drawing, duplicates, metrics, parts
+from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
+from reproductions.brain_tumour_mask_rcnn.train import PAPER, found, scores, train
+
+PUBLISHED = Path(__file__).parent / "published/splits.yaml"
+ROW = "mask_rcnn"
+
+
+def regenerated(request: Request, data_set: manifests.DataSet) -> List[Tuple[Config, runs.Run]]:
+    """Train what is missing and give the run of every protocol and seed."""
+    base = PROFILES[request.profile]
+    configs = [
+        replace(config, weights_layout=weights_layout(config.encoder_weights))
+        for config in regenerate.grid(base, request, [base.encoder])
+    ]
+    return list(zip(configs, regenerate.ensure(configs, lambda c: train(c, data_set, request.runs_root))))
+
+
+def weights_layout(encoder_weights: str) -> str:
+    """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in it."""
+    path = Path(encoder_weights)
+    if path.is_file() and h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            if any("fpn_c5p5" in name for name in (*file, *file.get("model_weights", ()))):
+                return "matterport"
+    return "keras"
+
+
+def table(request: Request) -> None:
+    """Average precision, Dice, IoU, sensitivity and false positives on the test images; the source publishes none."""
+    data_set, request = _found(request)
+    folder = request.results_root / PAPER
+    rows = []
+    for config, run in regenerated(request, data_set):
+        regenerate.keep_provenance(run, folder)
+        conditions = _conditions(config, run, data_set)
+        values = scores(run, data_set, config).items()
+        rows += [(tables.Score(ROW, name, value, config.seed), conditions) for name, value in values]
+    reference = replace(published.load(PUBLISHED), id="table", title="Detection and outlines on the test images")
+    regenerate.publish_beyond(reference, rows, folder)
+
+
+def splits(request: Request) -> None:
+    """Images and polygons of the three parts, the tumours they share, and the size of the network; no training."""
+    from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+
+    data_set, request = _found(request)
+    size = model.size(PROFILES["paper"])
+    counted = []
+    for protocol in request.protocols:
+        counted += _counted(data_set, parts.split(data_set, protocol), protocol, size)
+    regenerate.publish(PUBLISHED, counted, request.results_root / PAPER)
+
+
+def figure(request: Request) -> None:
+    """All test images with the true and the found outlines, and sensitivity by false positives per image."""
+    data_set, request = _found(request)
+    for config, run in regenerated(request, data_set):
+        tested = data.load(data_set.folder, run.split["test"])
+        detections = found(run, tested)
+        title = regenerate.heading(config, data_set, [run])
+        name = f"{config.protocol}-{config.profile}-seed{config.seed}.png"
+        folder = request.results_root / PAPER
+        drawing.sheet(folder / f"figure-{name}", tested, detections, config.min_score, title)
+        curve = metrics.curve(tested, detections)
+        drawing.free_response(folder / f"froc-{name}", curve, config.min_score, title)
+        print(f"written: {folder}/figure-{name} and froc-{name}")
+
+
+TARGETS = {"table": table, "splits": splits, "figure": figure}
+
+
+def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
+    data_set = manifests.find("brain_mri", request.data_root)
+    return data_set, regenerate.settle(request, data_set)
+
+
+def _counted(
+    data_set: manifests.DataSet, split: Split, protocol: str, size: int
+) -> Iterator[Tuple[tables.Score, tables.Conditions]]:
+    """What can be counted without training, as scores; `size` is that of the network, in bytes."""
+    changes = ["images that show a tumour of a later part again are left out"] if protocol == "corrected" else []
+    synthetic = ["synthetic images instead of the source's data"] if data_set.synthetic else []
+
+    def score(row: str, metric: str, value: float, differences: Sequence[str]):
+        about = (data_set.title, data_set.fingerprint, tuple(differences))
+        return tables.Score(row, metric, float(value), 0), tables.Conditions(protocol, "paper", "any", "any", *about)
+
+    samples = {part: data.load(data_set.folder, ids) for part, ids in split.items()}
+    groups = duplicates.find([sample for part in samples.values() for sample in part])
+    used = {part: split[part] for part in data.PARTS}
+    shared = {sample_id for group in duplicates.across(groups, used) for sample_id in group}
+    for part, members in samples.items():
+        row = data.PARTS.get(part, part)
+        yield score(row, "images", len(members), changes + synthetic)
+        yield score(row, "polygons", sum(len(sample.masks) for sample in members), changes + synthetic)
+        if part in used:
+            common = len(shared & set(split[part]))
+            yield score(row, "images_with_a_tumour_of_another_part", common, changes + synthetic)
+    paper = PROFILES["paper"]
+    yield score(ROW, "epochs", paper.epochs, [])
+    yield score(ROW, "steps_per_epoch", paper.steps_per_epoch, [])
+    other = ["Model Garden's network has a convolution and BatchNorms that the source's has not"]
+    yield score(ROW, "weights_size", size / 2**20, other)
+
+
+def _conditions(config: Config, run: runs.Run, data_set: manifests.DataSet) -> tables.Conditions:
+    """Describe how a run was made, and what about it differs from the source."""
+    weights = regenerate.encoder_weights([run])
+    different = []
+    if config.weights_layout != "matterport":
+        different.append(f"weights {weights}; the source's are taken to be COCO's")
+    if config.protocol == "corrected":
+        different.append("training images that show a validation or test tumour again are left out")
+    return regenerate.conditions(config, PROFILES["paper"], data_set, [run], different)
+
+
+@exits_cleanly
+def main() -> None:
+    """Regenerate from the command line."""
+    cli.run_targets(TARGETS, f"python -m reproductions.{PAPER}.eval")
+
+
+if __name__ == "__main__":
+    main()

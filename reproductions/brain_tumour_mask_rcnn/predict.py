@@ -1,0 +1,88 @@
+"""Find tumours in images: `python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN --out DIR`.
+
+Beside each mask (0, or 255 on a tumour) there is a picture of the image with boxes and tinted tumours, both PNG. For
+research and teaching, not for clinical use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional, Tuple
+
+import tyro
+
+from common import gpu, images
+from common.errors import InputError, exits_cleanly
+from reproductions.brain_tumour_mask_rcnn import drawing
+from reproductions.brain_tumour_mask_rcnn.detections import Detections
+from reproductions.brain_tumour_mask_rcnn.train import PAPER
+
+if TYPE_CHECKING:
+    from reproductions.brain_tumour_mask_rcnn.model import Detector
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find and outline tumours in brain MR images."""
+
+    images: tyro.conf.Positional[Tuple[Path, ...]]
+    """PNG, JPEG, TIFF or DICOM files."""
+    run: Path
+    """Folder of a finished training, runs/brain_tumour_mask_rcnn/…"""
+    out: Path
+    """Folder for NAME_mask.png and NAME_overlay.png; made if need be."""
+    min_score: Optional[float] = None
+    """Confidence from which a tumour is reported, from 0 to 1; by default that of the run."""
+
+
+def load(run_folder: Path) -> Detector:
+    """Load a trained network: a function from an image, uint8 (H, W, 3), and a lowest score to `Detections`.
+
+    Raises:
+        InputError: the folder holds no finished training of this paper.
+    """
+    if not (run_folder / "metrics.csv").exists():
+        raise InputError(f"{run_folder}: no metrics.csv in it, expected the folder of a finished training")
+    from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+
+    return model.load(run_folder)
+
+
+def predict(path: Path, detector: Detector, out: Path, min_score: Optional[float] = None) -> Detections:
+    """Write mask and overlay of one image into the existing folder `out`, and give what was found.
+
+    Raises:
+        InputError: the image is not readable, or too large to be a slice.
+    """
+    image = images.to_rgb(images.read_any(path))
+    if image.shape[0] * image.shape[1] > images.LARGE:
+        raise InputError(f"{path}: expected at most {images.LARGE} pixels, got {image.shape[1]}x{image.shape[0]}")
+    found = detector(image, min_score)
+    images.write_png(out / f"{path.stem}_mask.png", found.union)
+    images.write_png(out / f"{path.stem}_overlay.png", drawing.overlay(image, found))
+    return found
+
+
+@exits_cleanly
+def main() -> None:
+    """Predict from the command line."""
+    options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
+    if options.min_score is not None and not 0 <= options.min_score <= 1:
+        raise InputError(f"--min-score {options.min_score}: expected a confidence from 0 to 1, such as 0.7")
+    by_stem = {path.stem: path for path in options.images}
+    for path in options.images:
+        if by_stem[path.stem] != path:
+            raise InputError(f"{path} and {by_stem[path.stem]} would have results of one name; predict them apart")
+    gpu.announce()
+    detector = load(options.run)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in options.images:
+        found = predict(path, detector, options.out, options.min_score)
+        listed = ", ".join(f"{mask.sum()} pixels ({score:.2f})" for mask, score in zip(found.masks, found.scores))
+        print(f"{path}: {listed or 'no tumour found'}")
+    print(f"written: {options.out}/*_mask.png and *_overlay.png")
+
+
+if __name__ == "__main__":
+    main()
