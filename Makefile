@@ -15,6 +15,8 @@ ENCODER_WEIGHTS ?=
 PRECISION ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
+## MODEL (newest): run folder whose network brain-ui shows; where there is none, it trains one on synthetic images
+MODEL ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
 PYTHON ?=
 
@@ -34,8 +36,9 @@ RUN := .venv/bin/python -m
 READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 
 .PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
-	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-polyp polyp-table \
-	polyp-ablation audit readme report demo test lint lock clean
+	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-brecahad brecahad-table1 \
+	brecahad-table2 brecahad-table3 brecahad-figure5 brecahad-figure6 data-polyp polyp-table \
+	polyp-ablation data-brain brain-table brain-splits brain-figure brain-ui audit readme report demo test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -94,6 +97,24 @@ busi-figure13: setup ## predictions from the smallest to the largest test image,
 busi-duplicates: setup ## find the near-duplicate images of BUSI and write their list
 	$(RUN) reproductions.busi_resnext_unet.eval duplicates $(OPTIONS)
 
+data-brecahad: setup ## find or download the BreCaHAD histology images and verify them; or the copy of 30 of them
+	$(RUN) common.manifests brecahad brecahad_30 $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+
+brecahad-table1: setup ## U-net on BreCaHAD with and without preprocessing and augmentation, table 1
+	$(RUN) reproductions.brecahad_slicing.eval table1 $(OPTIONS)
+
+brecahad-table2: setup ## U-net on nine sets of tiles cut from BreCaHAD, table 2
+	$(RUN) reproductions.brecahad_slicing.eval table2 $(OPTIONS)
+
+brecahad-table3: setup ## U-Net with a ResNet50 encoder on the same nine sets, table 3
+	$(RUN) reproductions.brecahad_slicing.eval table3 $(OPTIONS)
+
+brecahad-figure5: setup ## nuclei that the U-nets find, miss and invent on a test image, figure 5
+	$(RUN) reproductions.brecahad_slicing.eval figure5 $(OPTIONS)
+
+brecahad-figure6: setup ## the same for the U-Nets with a ResNet50 encoder, figure 6
+	$(RUN) reproductions.brecahad_slicing.eval figure6 $(OPTIONS)
+
 data-polyp: setup ## find or download PolypGen and verify it; in a DATA_ROOT without it, the Kvasir-SEG stand-in
 	$(RUN) common.manifests polypgen kvasir_standin $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
@@ -102,6 +123,21 @@ polyp-table: setup ## U-Net on polyps: as published, mistakes included, and corr
 
 polyp-ablation: setup ## the improvements that the source suggests: losses, attention, tuned threshold
 	$(RUN) reproductions.polyp_unet.eval ablation $(OPTIONS)
+
+brain-ui: setup ## the decision-support page on 127.0.0.1: upload a brain MR image, see and measure what is found
+	$(RUN) reproductions.brain_tumour_mask_rcnn.ui $(if $(MODEL),--run "$(MODEL)")
+
+data-brain: setup ## find the brain MR images and verify them
+	$(RUN) common.manifests brain_mri $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+
+brain-table: setup ## Mask R-CNN on brain MR images: train what is missing, evaluate; the source publishes no scores
+	$(RUN) reproductions.brain_tumour_mask_rcnn.eval table $(OPTIONS)
+
+brain-splits: setup ## count images and polygons, and the tumours that parts of the split share; no training
+	$(RUN) reproductions.brain_tumour_mask_rcnn.eval splits $(OPTIONS)
+
+brain-figure: setup ## all test images with what was found, and sensitivity by false positives
+	$(RUN) reproductions.brain_tumour_mask_rcnn.eval figure $(OPTIONS)
 
 audit: setup ## check the published numbers of all papers against arithmetic and each other: no data, seconds
 	$(RUN) common.audit --csv results/audit.csv
@@ -124,7 +160,7 @@ lint: setup ## style and likely bugs, by ruff
 
 lock: setup ## recompile requirements/*.txt after a change to requirements/*.in
 	cd requirements && for name in dev gpu uv; do ../.venv/tools/bin/uv pip compile --quiet --universal \
-		--python-version 3.8 --override override.txt --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
+		--python-version 3.8 --override override.in --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
 
 clean: ## remove caches and results/demo; never data/, runs/ or .venv
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/demo

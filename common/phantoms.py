@@ -111,6 +111,72 @@ def packed_colonoscopy(
         write_json(new / PHANTOM, {"generator": "packed_colonoscopy", "seed": seed, "expect": {"polypgen_256.npz": 1}})
 
 
+def histology(
+    folder: Path | str, cases: int = 3, images_per_case: int = 2, size: Tuple[int, int] = (340, 256), seed: int = 0
+) -> None:
+    """Write H&E-like pictures of `size` (width, height), and the centres of their nuclei, in the layout of BreCaHAD.
+
+    `images/Case_<case>-<number>` is a TIFF, or a JPEG for each case's last. `groundTruth/Case_<case>-<number>.json`
+    lists centres by class, from 0 to 1; crowded, large nuclei are the tumour's. The second picture of a case shows a
+    part of the first one's tissue again. The same arguments give the same pixels. Raises InputError if `folder` holds
+    other data.
+    """
+    width, height = size
+    with _replacing(Path(folder)) as new:
+        for name in ("images", "groundTruth"):
+            (new / name).mkdir(parents=True)
+        for case in range(1, cases + 1):
+            stain = _stain(np.random.default_rng([seed, case]))
+            for number in range(1, images_per_case + 1):
+                again = number == 2
+                rng = np.random.default_rng([seed, case, 1 if again else number])
+                shift = height // 3 * again
+                image, labels = _tissue(rng, width + height // 3, stain)
+                window = np.s_[shift : shift + height, shift : shift + width]
+                name = f"Case_{case}-{number:02d}"
+                path = new / "images" / f"{name}.{'jpg' if number == images_per_case else 'tif'}"
+                Image.fromarray(image[window]).save(path, quality=95)
+                write_json(new / "groundTruth" / f"{name}.json", _centres(labels, window))
+        count = cases * images_per_case
+        expect = {"images/*.tif": count - cases, "images/*.jpg": cases, "groundTruth/*.json": count}
+        write_json(new / PHANTOM, {"generator": "histology", "seed": seed, "image_size": size, "expect": expect})
+
+
+def brain_mri(folder: Path | str, train: int = 12, val: int = 4, test: int = 6, size: int = 128, seed: int = 0) -> None:
+    """Write brain-MR-like slices with one or two bright tumours, and their outlines, in the layout of brain_tumor_data.
+
+    `train/0.jpg` and so on are RGB, with the number running on through `val` and `test`; every fourth is not square.
+    `annotations.json` beside them holds the outlines as polygons, as the VGG Image Annotator writes them. The first
+    test slice shows the head of the last training slice again. The same arguments give the same pixels. Raises
+    InputError if `folder` holds other data.
+    """
+    counts = {"train": train, "val": val, "test": test}
+    with _replacing(Path(folder)) as new:
+        number = 0
+        for part, count in counts.items():
+            (new / part).mkdir(parents=True)
+            entries = {}
+            for index in range(count):
+                again = part == "test" and index == 0 and train > 0
+                image, outlines = _brain(np.random.default_rng([seed, train - 1 if again else number]), size, again)
+                path = new / part / f"{number}.jpg"
+                Image.fromarray(image[: size - size // 8] if number % 4 == 2 else image).save(path, quality=95)
+                regions = [
+                    {
+                        "shape_attributes": {"name": "polygon", "all_points_x": x.tolist(), "all_points_y": y.tolist()},
+                        "region_attributes": {"shape": "tumor"},
+                    }
+                    for x, y in outlines
+                ]
+                entry = {"filename": path.name, "size": path.stat().st_size, "regions": regions, "file_attributes": {}}
+                entries[f"{path.name}{entry['size']}"] = entry
+                number += 1
+            write_json(new / part / "annotations.json", entries)
+        expect = {"*/*.jpg": number, **{f"{part}/*.jpg": count for part, count in counts.items()}}
+        expect["*/annotations.json"] = len(counts)
+        write_json(new / PHANTOM, {"generator": "brain_mri", "seed": seed, "expect": expect})
+
+
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder that takes the place of `folder` once it is complete, provided that no real data are there."""
@@ -185,6 +251,20 @@ def _nuclei(rng: np.random.Generator, size: int, epithelium: np.ndarray, directi
         if free.sum() > 0.85 * shape.sum():
             labels[free] = labels.max() + 1
     return labels
+
+
+def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
+    """Centres of the nuclei in a window of a label map (H, W), listed as in BreCaHAD: by class, x and y from 0 to 1."""
+    areas = np.bincount(labels.ravel())
+    labels = labels[window]
+    found = {name: [] for name in ("mitosis", "non_mitosis", "apoptosis", "tumor", "non_tumor", "lumen", "non_lumen")}
+    for label in np.unique(labels[labels > 0]):
+        rows, columns = np.nonzero(labels == label)
+        # Nuclei of the stroma have radii up to 6.5, those of epithelium from 6 upwards.
+        kind = "tumor" if areas[label] > np.pi * 6.25**2 else "non_tumor"
+        x, y = (columns.mean() + 0.5) / labels.shape[1], (rows.mean() + 0.5) / labels.shape[0]
+        found[kind].append({"x": round(x, 6), "y": round(y, 6)})
+    return found
 
 
 def _fibres(rng: np.random.Generator, size: int, direction: float) -> np.ndarray:
@@ -296,13 +376,53 @@ def _colon(rng: np.random.Generator, size: int) -> Tuple[np.ndarray, np.ndarray]
     return np.clip(image, 0, 255).astype(np.uint8), mask & ~outside
 
 
+def _brain(rng: np.random.Generator, size: int, again: bool) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """A slice, uint8 (size, size, 3), and the outlines of its tumours, each int (2, points) of x and y.
+
+    `again` gives the same head a little further up.
+    """
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    tilt, width, height = rng.normal(0, 0.1), rng.uniform(0.29, 0.33), rng.uniform(0.36, 0.39)
+    across, along = x * np.cos(tilt) + y * np.sin(tilt), y * np.cos(tilt) - x * np.sin(tilt)
+    radius = np.hypot(across / width, along / height)  # 1 on the scalp
+    # From outside: scalp and its fat, bone, the brain with its folds, and in the middle the ventricles.
+    folds = np.exp(-((_noise(rng, size, size / 40) / 0.35) ** 2)) * np.clip(1.6 * radius - 0.6, 0, 1)
+    image = 0.45 + 0.05 * _noise(rng, size, size / 20) - 0.17 * folds
+    image -= 0.2 * np.exp(-((across / 0.008) ** 2)) * (radius > 0.45)
+    ventricles = np.hypot((np.abs(across) - 0.045 - 0.2 * np.abs(along)) / 0.03, along / 0.12) < 1
+    image[ventricles] = 0.12
+    image = np.where(radius > 0.86, 0.1, image)
+    image = np.where(radius > 0.92, rng.uniform(0.6, 0.9) + 0.05 * _noise(rng, size, 2), image)
+
+    outlines = []
+    turns = np.linspace(0, 2 * np.pi, 18, endpoint=False)
+    sides = rng.permutation([-1, 1])[: 2 if rng.uniform() < 0.2 else 1]
+    for side in sides:
+        extent = size * rng.uniform(0.05, 0.1)
+        bumps = 1 + sum(0.2 / k * np.cos(k * turns + rng.uniform(0, 6)) for k in range(2, 5))
+        middle = size * np.array([0.5 + side * width * rng.uniform(0.4, 0.55), 0.5 + height * rng.uniform(-0.4, 0.4)])
+        middle += 0.01 * size * again
+        points = middle[:, None] + extent * bumps * (0.92 if again else 1) * np.stack([np.cos(turns), np.sin(turns)])
+        outlines.append(points.round().astype(int))
+        mask = cv2.fillPoly(np.zeros((size, size), np.uint8), [outlines[-1].T.astype(np.int32)], 1)
+        edge = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), size / 130)
+        swelling = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), extent / 2) * (radius < 0.86)
+        image -= 0.12 * swelling
+        image += edge * (rng.uniform(0.8, 0.95) + 0.06 * _noise(rng, size, size / 40) - image)
+
+    image = cv2.GaussianBlur(np.where(radius > 1, 0, image), (0, 0), size / 250)
+    noise = np.hypot(image + rng.normal(0, 0.02, image.shape), rng.normal(0, 0.02, image.shape))
+    return np.repeat(np.clip(255 * noise, 0, 255).astype(np.uint8)[..., None], 3, axis=2), outlines
+
+
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
     """Write a small phantom of every data set."""
     parser = argparse.ArgumentParser(prog="python -m common.phantoms", description=main.__doc__)
     parser.add_argument("out", type=Path, help="folder that then serves as data root")
     out = parser.parse_args(argv).out
-    generators = {"tnbc": nuclei, "busi": ultrasound, "polypgen": packed_colonoscopy, "polyp/kvasir_256": colonoscopy}
+    generators = {"tnbc": nuclei, "busi": ultrasound, "brecahad": histology, "brain_mri": brain_mri}
+    generators.update({"polypgen": packed_colonoscopy, "polyp/kvasir_256": colonoscopy})
     for name, generator in generators.items():
         generator(out / name)
         print(f"phantoms of {name}: {out / name}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from common import gpu, phantoms
+from common import gpu, page, phantoms
 from common.cli import Request
 from common.errors import exits_cleanly
+from reproductions.brain_tumour_mask_rcnn import eval as brain_tumour_mask_rcnn
+from reproductions.brecahad_slicing import eval as brecahad_slicing
 from reproductions.busi_resnext_unet import eval as busi_resnext_unet
 from reproductions.polyp_unet import eval as polyp_unet
 from reproductions.tnbc_linknet import eval as tnbc_linknet
@@ -23,12 +25,15 @@ def main() -> None:
     shutil.rmtree(DATA.parent, ignore_errors=True)
     phantoms.nuclei(DATA / "tnbc")
     phantoms.ultrasound(DATA / "busi")
+    phantoms.histology(DATA / "brecahad")
     phantoms.packed_colonoscopy(DATA / "polypgen")
+    phantoms.brain_mri(DATA / "brain_mri")
     request = Request(data_root=DATA, profile="smoke", encoder_weights="none")
-    for paper in (tnbc_linknet, busi_resnext_unet, polyp_unet):
+    for paper in (tnbc_linknet, busi_resnext_unet, brecahad_slicing, polyp_unet, brain_tumour_mask_rcnn):
         for name, target in paper.TARGETS.items():
             if name not in WITHOUT_DATA:
                 target(request)
+    page.main(["--results", str(DATA.parent)])
     print(f"done: tables and figures of synthetic images are in {DATA.parent}; their numbers only show that it runs")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from common import phantoms
 from common.errors import InputError
-from common.images import read_mask, read_pair
+from common.images import read_mask, read_pair, read_rgb
 from common.manifests import load_manifest, verify
 
 
@@ -196,3 +196,112 @@ def test_colonoscopy_as_medsegbench_packs_it(colons, tmp_path):
     np.testing.assert_array_equal(arrays["test_images"][1], arrays["test_images_C2"][0])
     phantoms.packed_colonoscopy(tmp_path / "p", train=6, val=3, test=5, size=96)
     assert verify(load_manifest("polypgen"), tmp_path / "p").fingerprint == data.fingerprint
+
+
+# Brain MR
+
+
+@pytest.fixture(scope="module")
+def brains(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("brains") / "brain_mri"
+    phantoms.brain_mri(folder, train=6, val=3, test=4, size=96)
+    return folder
+
+
+def outlined(folder, part):
+    """Image and mask of every tumour of a part."""
+    for entry in json.loads((folder / part / "annotations.json").read_text()).values():
+        image = read_rgb(folder / part / entry["filename"])
+        masks = []
+        for region in entry["regions"]:
+            shape = region["shape_attributes"]
+            points = np.stack([shape["all_points_x"], shape["all_points_y"]], axis=-1)
+            assert shape["name"] == "polygon" and (points >= 0).all() and (points < image.shape[1::-1]).all()
+            masks.append(cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [points.astype(np.int32)], 1) > 0)
+        assert entry["size"] == (folder / part / entry["filename"]).stat().st_size
+        yield image, masks
+
+
+def test_brains_have_the_layout_of_brain_tumor_data(brains):
+    data = verify(load_manifest("brain_mri"), brains)
+    assert data.synthetic and data.title == "brain_mri phantoms (synthetic)"
+    numbers = [int(path.stem) for part in ("train", "val", "test") for path in brains.glob(f"{part}/*.jpg")]
+    assert sorted(numbers) == list(range(13))
+    assert Image.open(brains / "train/2.jpg").size == (96, 84) and Image.open(brains / "train/3.jpg").size == (96, 96)
+
+
+def test_tumours_are_bright_and_inside_of_the_head(brains):
+    counts = []
+    for part in ("train", "val", "test"):
+        for image, masks in outlined(brains, part):
+            counts.append(len(masks))
+            brain = image[..., 0][image.shape[0] // 4 : -image.shape[0] // 4, 30:-30]
+            for mask in masks:
+                assert 0.003 < mask.mean() < 0.06
+                assert image[mask].mean() > np.median(brain) + 40
+    assert set(counts) == {1, 2}
+
+
+def test_the_first_test_slice_shows_the_last_training_head_again(brains):
+    (*_, (last, masks)), (again, outlines) = outlined(brains, "train"), next(outlined(brains, "test"))
+    assert last.shape == again.shape and not np.array_equal(last, again)
+    assert np.corrcoef(last.ravel(), again.ravel())[0, 1] > 0.95
+    assert (masks[0] & outlines[0]).sum() > 0.6 * (masks[0] | outlines[0]).sum()
+    other = next(outlined(brains, "train"))[0]
+    assert np.corrcoef(last.ravel(), other.ravel())[0, 1] < 0.95
+
+
+def test_the_seed_decides_the_brains(brains, tmp_path):
+    fingerprint = verify(load_manifest("brain_mri"), brains).fingerprint
+    for seed, same in [(0, True), (1, False)]:
+        phantoms.brain_mri(tmp_path / "b", train=6, val=3, test=4, size=96, seed=seed)
+        assert (verify(load_manifest("brain_mri"), tmp_path / "b").fingerprint == fingerprint) is same
+
+
+# Histology
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides") / "brecahad"
+    phantoms.histology(folder, cases=2, images_per_case=3, size=(170, 128))
+    return folder
+
+
+def test_histology_has_the_layout_of_brecahad(slides):
+    data = verify(load_manifest("brecahad"), slides)
+    assert (data.synthetic, data.title, data.note) == (True, "brecahad phantoms (synthetic)", "")
+    names = {f"Case_{case}-{number:02d}" for case in (1, 2) for number in (1, 2, 3)}
+    assert {path.stem for path in slides.glob("groundTruth/*.json")} == names
+    pictures = {path.stem: path.suffix for path in slides.glob("images/*")}
+    assert pictures == {name: ".jpg" if name.endswith("3") else ".tif" for name in names}
+    assert {Image.open(path).size for path in slides.glob("images/*")} == {(170, 128)}
+    classes = ["mitosis", "non_mitosis", "apoptosis", "tumor", "non_tumor", "lumen", "non_lumen"]
+    for path in slides.glob("groundTruth/*.json"):
+        content = json.loads(path.read_text())
+        assert list(content) == classes
+        assert len(content["tumor"]) > 5
+        assert all(0 <= point[axis] <= 1 for points in content.values() for point in points for axis in "xy")
+
+
+def test_centres_lie_on_nuclei(slides):
+    depths = []
+    for path in sorted(slides.glob("images/*")):
+        red = cv2.GaussianBlur(np.asarray(Image.open(path))[..., 0], (0, 0), 2).astype(float)
+        content = json.loads((slides / f"groundTruth/{path.stem}.json").read_text())
+        for point in content["tumor"] + content["non_tumor"]:
+            depths.append(np.median(red) - red[int(point["y"] * 128), int(point["x"] * 170)])
+    assert np.mean(np.array(depths) > 0) > 0.8  # nuclei are darker than what is around them
+
+
+def test_the_first_two_pictures_of_a_case_overlap(slides):
+    first, second, third = (np.asarray(Image.open(path)).astype(int) for path in sorted(slides.glob("images/Case_1*")))
+    np.testing.assert_array_equal(second[:-42, :-42], first[42:, 42:])
+    assert np.abs(third - first).mean() > 10
+
+
+def test_the_seed_decides_the_slides(slides, tmp_path):
+    fingerprint = verify(load_manifest("brecahad"), slides).fingerprint
+    for seed, same in [(0, True), (1, False)]:
+        phantoms.histology(tmp_path / "b", cases=2, images_per_case=3, size=(170, 128), seed=seed)
+        assert (verify(load_manifest("brecahad"), tmp_path / "b").fingerprint == fingerprint) is same
