@@ -44,16 +44,21 @@ def _overview(project: Path) -> str:
         reference, paper = published.load(path), path.parent.parent.name
         total = len(list(reference.numbers()))
         results = project / "results" / paper / f"{reference.id}_vs_published.csv"
-        if not total or not results.exists():
+        if not total:
             continue
-        command = f"`make {paper.split('_')[0]}-{reference.id}`"
+        about = (
+            f"[{paper}](reproductions/{paper}/README.md)",
+            reference.title,
+            f"`make {paper.split('_')[0]}-{reference.id}`",
+        )
+        if not results.exists():
+            lines.append(f"| {' | '.join((*about, '–', f'0 of {total}', f'{total} not run'))} |")
+            continue
         for (protocol, profile), block in tables.read(results).groupby(["protocol", "profile"], sort=False):
             verdicts = block["verdict"].value_counts(sort=False)
             told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in tables.VERDICTS if verdict in verdicts)
             done = int((block["n_seeds"] > 0).sum())
-            title = f"[{paper}](reproductions/{paper}/README.md)"
-            cells = (title, reference.title, command, f"{protocol}, {profile}", f"{done} of {total}", told)
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(f"| {' | '.join((*about, f'{protocol}, {profile}', f'{done} of {total}', told))} |")
     return "\n".join(lines) + "\n"
 
 
