@@ -23,8 +23,8 @@ def main() -> None:
     """Run the demonstration and say where its results are."""
     gpu.announce()
     shutil.rmtree(DATA.parent, ignore_errors=True)
-    phantoms.nuclei(DATA / "tnbc")
-    phantoms.ultrasound(DATA / "busi")
+    phantoms.nuclei(DATA / "tnbc", images_per_patient=3)
+    phantoms.ultrasound(DATA / "busi", benign=10, malignant=6, normal=4)
     phantoms.histology(DATA / "brecahad")
     phantoms.packed_colonoscopy(DATA / "polypgen")
     phantoms.brain_mri(DATA / "brain_mri")

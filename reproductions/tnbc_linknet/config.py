@@ -75,5 +75,5 @@ PROFILES: Dict[str, Config] = {
     # seventh of the work. The number of epochs, images and optimiser steps stays.
     "quick": replace(_PAPER, profile="quick", input_size=192),
     # Seconds, to see the machinery run; its numbers mean nothing.
-    "smoke": replace(_PAPER, profile="smoke", input_size=64, epochs=3, learning_rate=1e-3, batch_size=4),
+    "smoke": replace(_PAPER, profile="smoke", input_size=64, epochs=2, learning_rate=1e-3, batch_size=4),
 }
