@@ -139,8 +139,8 @@ def steps(
     axis.step(x, y, where="post", color="C0", linewidth=1.4)
     for text, point in marks.items():
         axis.plot(*point, "o", color="C1", markersize=5)
-        axis.annotate(text, point, xytext=(6, -10), textcoords="offset points", fontsize=8)
-    axis.set_ylim(0, 1.03)
+        axis.annotate(text, point, xytext=(6, 5), textcoords="offset points", fontsize=8)
+    axis.set_ylim(-0.03, 1.06)
     axis.set_xlim(-0.02 * max(max(x), 1e-9), 1.1 * max(max(x), 1e-9))
     axis.set_xlabel(labels[0], fontsize=9)
     axis.set_ylabel(labels[1], fontsize=9)
