@@ -72,13 +72,13 @@ def without_pictures(page: str) -> str:
 
 def _summary(paper: Paper) -> Summary:
     verdicts: List[str] = []
-    rests: List[str] = []
+    made: List[tuple] = []
     for judged in paper.judged:
         trials = judged.verdicts.assign(rank=[_rank(trial) for trial in judged.verdicts.itertuples()])
         fairest = trials.sort_values("rank", kind="stable").drop_duplicates(["row", "metric"])
         verdicts += fairest["verdict"].tolist()
-        made = fairest.loc[fairest["n_seeds"] > 0, ["row", "metric", "protocol", "profile"]].merge(judged.results)
-        rests += [_rests(line) for line in made.itertuples()]
+        regenerated = fairest.loc[fairest["n_seeds"] > 0, ["row", "metric", "protocol", "profile"]]
+        made += regenerated.merge(judged.results).itertuples()
     counts = collections.Counter(verdicts)
     severities = collections.Counter(finding.severity for finding in paper.findings)
     return Summary(
@@ -87,7 +87,7 @@ def _summary(paper: Paper) -> Summary:
         holds=sum(counts[verdict] for verdict in HOLDS),
         verdicts={verdict: counts[verdict] for verdict in tables.VERDICTS if counts[verdict]},
         severities={severity: severities[severity] for severity in findings.SEVERITIES if severities[severity]},
-        rests=list(dict.fromkeys(rests)),
+        rests=_rests(made),
     )
 
 
@@ -96,13 +96,21 @@ def _rank(trial: tuple) -> Sequence[int]:
     return trial.n_seeds == 0, evidence.place(trial.protocol), evidence.place(trial.profile)
 
 
-def _rests(line: tuple) -> str:
-    """Say what a regenerated number rests on, less what does not matter for it."""
-    parts = ["no data needed" if line.fingerprint == "none" else line.data]
-    if line.encoder_weights != "any":
-        parts += [f"{line.profile} profile", f"encoder weights {line.encoder_weights}"]
-        parts.append("one seed" if line.n_seeds == 1 else f"{line.n_seeds} seeds")
-    return ", ".join(parts)
+def _rests(made: Sequence[tuple]) -> List[str]:
+    """Say in a line for each data set what regenerated numbers rest on, less what does not matter for them."""
+    ways = {}
+    for line in made:
+        data = "no data needed" if line.fingerprint == "none" else line.data
+        way = ways.setdefault(data, ({}, {}, {}))  # dictionaries as ordered sets
+        if line.encoder_weights != "any":
+            seeds = "one seed" if line.n_seeds == 1 else f"{line.n_seeds} seeds"
+            for known, value in zip(way, (line.profile, line.encoder_weights, seeds)):
+                known[value] = None
+    return [_way(data, *map(" and ".join, way)) for data, way in ways.items()]
+
+
+def _way(data: str, profiles: str, weights: str, seeds: str) -> str:
+    return ", ".join([data, f"{profiles} profile", f"encoder weights {weights}", seeds]) if profiles else data
 
 
 def _total(summaries: Sequence[Summary]) -> Summary:
