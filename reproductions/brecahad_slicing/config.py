@@ -4,7 +4,7 @@ Paper: Buravsky, Kostyuchenko: "Impact of data preprocessing and augmentation on
 convolutional neural networks" (in Russian), Tables 1–3, Figures 5–6.
 Command: `make brecahad-table2`; one network alone: `python -m reproductions.brecahad_slicing.train --tiles p256_s128`.
 Expected time, one network and seed, paper profile: 100 passes over up to 36,450 tiles, which is a GPU's work; quick
-profile: 1 to 2 minutes on two CPU cores in mixed_bfloat16, estimated from single steps.
+profile: 1 to 3 minutes on two CPU cores in mixed_bfloat16.
 Expected score, as published: test Dice 0.742 (U-net) and, with ImageNet weights, 0.7458 (ResNet50) on 256p/128s/zero.
 """
 
