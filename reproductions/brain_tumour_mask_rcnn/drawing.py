@@ -15,6 +15,7 @@ from reproductions.brain_tumour_mask_rcnn.detections import Detections
 from reproductions.brain_tumour_mask_rcnn.metrics import Curve
 
 COLUMNS = 7
+LISTED = 2  # scores in a caption
 
 
 def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = ()) -> np.ndarray:
@@ -31,12 +32,14 @@ def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = (
 
 
 def sheet(path: Path, samples: List[Sample], found: List[Detections], min_score: float, title: str) -> None:
-    """Draw all samples with truth and detections, a caption with the scores below each, into a PNG file."""
+    """Draw all samples with truth and detections, a caption with the best scores below each, into a PNG file."""
     pictures, captions = [], []
     for sample, detections in zip(samples, found):
         reported = detections.above(min_score)
         pictures.append(overlay(sample.image, reported, sample.masks))
-        listed = ", ".join(f"{score:.2f}" for score in reported.scores) or "nothing found"
+        listed = ", ".join(f"{score:.2f}" for score in reported.scores[:LISTED]) or "nothing found"
+        if len(reported.scores) > LISTED:
+            listed += f" and {len(reported.scores) - LISTED} more"
         captions.append(f"{sample.id}: {listed}")
     rows = range(0, len(pictures), COLUMNS)
     figures.panels(
