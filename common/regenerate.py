@@ -4,6 +4,7 @@ build the table, compare it with the published one, keep it and show it.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Callable, Iterable, List, Sequence, Tuple, TypeVar
 
 import pandas
 
-from common import files, published, runs, tables
+from common import cluster, devices, files, published, runs, tables
 from common.cli import Request
 from common.manifests import DataSet
 
@@ -50,17 +51,30 @@ def grid(base: ConfigType, request: Request, encoders: Sequence[str]) -> List[Co
     ]
 
 
-def ensure(configs: Sequence[ConfigType], train: Callable[[ConfigType], runs.Run]) -> List[runs.Run]:
-    """Bring the runs of all configurations to completion, one after the other, saying where we are.
+def ensure(
+    configs: Sequence[ConfigType],
+    train: Callable[[ConfigType, DataSet, Path], runs.Run],
+    data_set: DataSet,
+    request: Request,
+) -> List[runs.Run]:
+    """Bring the runs of all configurations to completion, saying where we are: here one by one, or on a cluster.
 
     Args:
         configs: each with a `run_id`.
-        train: returns the finished run; trains or resumes it where needed.
+        train: returns the finished run; trains or resumes it where needed. Gets a configuration, the data set and the
+            folder of runs; a cluster finds it by its module and name.
+        data_set: what to train on.
+        request: where runs are kept, and which cluster does them, if any.
     """
+    if request.cluster:
+        return cluster.finish(configs, train, data_set, request)
     finished = []
     for number, config in enumerate(configs, start=1):
         print(f"[{number}/{len(configs)}] {config.run_id}", flush=True)
-        finished.append(train(config))
+        with contextlib.suppress(devices.Dismissed):  # the worker that leads goes on with this run
+            finished.append(train(config, data_set, request.runs_root))
+    if devices.follows():
+        raise devices.Dismissed
     return finished
 
 
@@ -130,8 +144,9 @@ def publish(
     """
     reference = published.load(yaml_path)
     table = tables.build(reference, scores)
-    kept = _keep(reference, table, folder)
-    tables.write(tables.compare(reference, kept), folder / f"{reference.id}_vs_published.csv")
+    with files.one_at_a_time(folder):
+        kept = _keep(reference, table, folder)
+        tables.write(tables.compare(reference, kept), folder / f"{reference.id}_vs_published.csv")
     tables.show(tables.compare(reference, table), reference)
     tables.show_beyond(table, reference)
     print(f"written: {folder / reference.id}.csv and {reference.id}_vs_published.csv beside it")
@@ -143,7 +158,8 @@ def publish_beyond(
 ) -> None:
     """Do as `publish` for a table that the paper does not have: `reference` lends labels and order, and its id."""
     table = tables.build(reference, scores)
-    _keep(reference, table, folder)
+    with files.one_at_a_time(folder):
+        _keep(reference, table, folder)
     print(f"{reference.id} · {reference.title}\n")
     tables.show_beyond(table, reference)
     print(f"written: {folder / reference.id}.csv")

@@ -27,7 +27,7 @@ def regenerated(request: Request, data_set: manifests.DataSet) -> List[Tuple[Con
         replace(config, weights_layout=weights_layout(config.encoder_weights))
         for config in regenerate.grid(base, request, [base.encoder])
     ]
-    return list(zip(configs, regenerate.ensure(configs, lambda c: train(c, data_set, request.runs_root))))
+    return list(zip(configs, regenerate.ensure(configs, train, data_set, request)))
 
 
 def weights_layout(encoder_weights: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
@@ -33,7 +34,7 @@ class Regenerated(NamedTuple):
 def regenerated(table: str, request: Request, data_set: manifests.DataSet) -> List[Regenerated]:
     """Train what is missing of a table and give its rows, by protocol, then seed, then as in the paper."""
     wanted = matrix.configurations(table, request)
-    finished = regenerate.ensure([config for _, config in wanted], lambda c: train(c, data_set, request.runs_root))
+    finished = regenerate.ensure([config for _, config in wanted], train, data_set, request)
     return [Regenerated(row, config, run) for (row, config), run in zip(wanted, finished)]
 
 
@@ -116,7 +117,7 @@ def _conditions(table: str, row: Regenerated, data_set: manifests.DataSet) -> ta
 def _figure(figure: str, table: str, request: Request) -> None:
     """Draw the nuclei of one test image as each network of a table finds them.
 
-    Of the images of which the last network has test tiles it is the one with most nuclei. Where a network was not
+    It is the image on which most networks were tested; of several, the one with most nuclei. Where a network was not
     tested the picture is dark.
     """
     data_set, request = _found(request)
@@ -127,8 +128,10 @@ def _figure(figure: str, table: str, request: Request) -> None:
     for (protocol, seed), rows in pages.items():
         config = rows[-1].config
         samples = data.load(data_set, config)
-        tested_on = {tile.number for tile in data.split(samples, config)["test"]}
-        number = max(sorted(tested_on), key=lambda candidate: len(samples[candidate].centres))
+        tested_by = collections.Counter()
+        for row in rows:
+            tested_by.update({tile.number for tile in data.split(samples, row.config)["test"]})
+        number = max(sorted(tested_by), key=lambda image: (tested_by[image], len(samples[image].centres)))
         shown = data.load(data_set, replace(config, side=SIDE))[number]
         pictures = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
         captions = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]

@@ -42,7 +42,7 @@ def regenerated(request: Request, data_set: manifests.DataSet, encoders: Sequenc
     if weights.get("vgg16", "none") != "none" and "none" in weights.values():
         alike = dataclasses.replace(request, encoder_weights="none")
         rows += [("vgg16_random", config) for config in regenerate.grid(base, alike, ["vgg16"])]
-    finished = regenerate.ensure([config for _, config in rows], lambda c: train(c, data_set, request.runs_root))
+    finished = regenerate.ensure([config for _, config in rows], train, data_set, request)
     return [Regenerated(row, config, run) for (row, config), run in zip(rows, finished)]
 
 

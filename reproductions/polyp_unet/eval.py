@@ -49,7 +49,7 @@ def regenerated(
         for seed in request.seeds
         for row in rows
     ]
-    finished = regenerate.ensure([config for _, config in wanted], lambda c: train(c, data_set, request.runs_root))
+    finished = regenerate.ensure([config for _, config in wanted], train, data_set, request)
     return [Regenerated(row, config, run) for (row, config), run in zip(wanted, finished)]
 
 

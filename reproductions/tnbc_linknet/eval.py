@@ -50,7 +50,7 @@ def regenerated(request: Request, data_set: manifests.DataSet, control: bool = F
         random = dataclasses.replace(request, encoder_weights="none")
         wanted += [(CONTROL, config) for config in regenerate.grid(base, request, [CONTROL])]
         wanted += [(f"{CONTROL}_random", config) for config in regenerate.grid(base, random, [CONTROL])]
-    finished = regenerate.ensure([c for _, c in wanted], lambda config: train(config, data_set, request.runs_root))
+    finished = regenerate.ensure([config for _, config in wanted], train, data_set, request)
     blocks: Dict[Tuple[str, int], List[Tuple[str, Config, runs.Run]]] = {}
     for (row, config), run in zip(wanted, finished):
         blocks.setdefault((config.protocol, config.seed), []).append((row, config, run))

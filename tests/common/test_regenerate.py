@@ -65,7 +65,13 @@ def test_a_table_that_the_paper_does_not_have_is_kept_without_a_comparison(tmp_p
 
 def test_runs_are_finished_in_order(capsys):
     done = []
-    finished = regenerate.ensure([Config("a"), Config("b")], lambda config: done.append(config.run_id) or config)
+
+    def train(config, *given):
+        assert given == (REAL, Path("r"))
+        done.append(config.run_id)
+        return config
+
+    finished = regenerate.ensure([Config("a"), Config("b")], train, REAL, Request(runs_root=Path("r")))
     assert done == ["a", "b"] == [config.run_id for config in finished]
     assert "[2/2] b" in capsys.readouterr().out
 

@@ -299,7 +299,7 @@ def test_batches_do_not_retrace_the_training_step():
 def test_the_control_is_trained_only_where_the_members_lack_weights(monkeypatch):
     asked = []
 
-    def plan(configs, train):
+    def plan(configs, *_):
         asked.extend((config.encoder, config.encoder_weights) for config in configs)
         raise InterruptedError
 
