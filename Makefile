@@ -13,16 +13,27 @@ PROFILE ?=
 ENCODER_WEIGHTS ?=
 ## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
 PRECISION ?=
+## CLUSTER (none): runs on many machines, tcp://host:8786 of a Dask scheduler, or on as many workers here; docs/scale.md
+CLUSTER ?=
+## STRATEGY (none): mirrored, one run on all GPUs here | multiworker, on those of all machines in TF_CONFIG; docs/devices.md
+STRATEGY ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
 ## MODEL (newest): run folder whose network brain-ui shows; where there is none, it trains one on synthetic images
 MODEL ?=
+## QUICK (no): 1 makes bench take two minutes instead of twenty
+QUICK ?=
+## TORCH (no): 1 adds segmentation_models_pytorch to bench, in .venv/torch (Linux, 6 GB); once is enough
+TORCH ?=
+## KILLS (20): how many trainings soak kills; 1000 take a night
+KILLS ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
 PYTHON ?=
 
 OPTIONS = $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(PROFILE),--profile $(PROFILE)) \
-	$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)") $(if $(PRECISION),--precision $(PRECISION))
+	$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)") $(if $(PRECISION),--precision $(PRECISION)) \
+	$(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(STRATEGY),--strategy $(STRATEGY))
 
 # The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
 ifneq ($(DATA_ROOT),)
@@ -38,7 +49,7 @@ READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 .PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
 	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-brecahad brecahad-table1 \
 	brecahad-table2 brecahad-table3 brecahad-figure5 brecahad-figure6 data-polyp polyp-table \
-	polyp-ablation data-brain brain-table brain-splits brain-figure brain-ui audit readme report demo test lint lock clean
+	polyp-ablation data-brain brain-table brain-splits brain-figure brain-ui audit readme report demo bench soak test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -54,6 +65,14 @@ setup: $(READY) ## make .venv with everything in it; happens by itself before th
 
 .venv/.ready-gpu: requirements/dev.txt requirements/uv.txt requirements/gpu.txt
 	@requirements/setup.sh
+
+.venv/.ready-bench: requirements/dev.txt requirements/uv.txt requirements/bench.txt
+	@BENCH=1 requirements/setup.sh
+
+.venv/torch/.ready: requirements/torch.txt | setup
+	.venv/tools/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv/torch
+	.venv/tools/bin/uv pip sync --python .venv/torch/bin/python --require-hashes requirements/torch.txt
+	@touch $@
 
 data-tnbc: setup ## find or download the TNBC nuclei images and verify them
 	$(RUN) common.manifests tnbc $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
@@ -151,6 +170,12 @@ report: setup ## write results/index.html: every published number, what was rege
 demo: setup ## every table within minutes on synthetic images: no data, no network, no GPU
 	$(RUN) reproductions.demo
 
+bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready) ## speed beside other libraries, into results/bench
+	$(RUN) bench $(if $(filter-out 0,$(QUICK)),--quick)
+
+soak: setup ## kill trainings of all papers at random moments, resume them, and compare what they end with
+	$(RUN) reproductions.soak $(if $(KILLS),--kills $(KILLS))
+
 test: setup ## the tests; DATA_ROOT adds those that read real images
 	$(RUN) pytest
 
@@ -159,7 +184,7 @@ lint: setup ## style and likely bugs, by ruff
 	$(RUN) ruff format --check .
 
 lock: setup ## recompile requirements/*.txt after a change to requirements/*.in
-	cd requirements && for name in dev gpu uv; do ../.venv/tools/bin/uv pip compile --quiet --universal \
+	cd requirements && for name in dev gpu uv bench torch; do ../.venv/tools/bin/uv pip compile --quiet --universal \
 		--python-version 3.8 --override override.in --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
 
 clean: ## remove caches and results/demo; never data/, runs/ or .venv

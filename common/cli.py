@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Generic, Literal, Mapping, Optional, Tuple, TypeVar
 
 import tyro
 
-from common import gpu
+from common import devices, gpu
 from common.errors import InputError
 
 ConfigType = TypeVar("ConfigType")
+# Of the settings that are numbers: all are positive, but these may be 0; those with these endings are at most 1.
+MAY_BE_ZERO = (
+    *("seed", "dropout", "rotation", "affine_rotation", "weight_decay"),
+    *("momentum", "norm_momentum", "min_score"),
+)
+SHARES = ("fraction", "share", "crop", "dropout", "momentum", "score")
+SIDES = ("input_size", "side")  # of what a network gets, in pixels
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,8 @@ class Training(Generic[ConfigType]):
     """Folder that holds the data sets; by default data/, filled by a download."""
     runs_root: Path = Path("runs")
     """Where run folders are kept."""
+    strategy: Optional[Literal["mirrored", "multiworker"]] = None
+    """Train each network on all GPUs of this machine, or on those of all machines that TF_CONFIG names."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,10 @@ class Request:
     """Where run folders are kept."""
     results_root: Path = Path("results")
     """Where tables and figures go; those of synthetic data go to demo/ in it."""
+    cluster: Optional[str] = None
+    """Have runs done by a Dask cluster: a number of workers on this machine, or tcp://host:8786 of a scheduler."""
+    strategy: Optional[Literal["mirrored", "multiworker"]] = None
+    """Train each network on all GPUs of this machine, or on those of all machines that TF_CONFIG names."""
 
     @property
     def protocols(self) -> Tuple[str, ...]:
@@ -73,7 +88,26 @@ def parse_training(config_type: type, profiles: Mapping[str, ConfigType], prog: 
     peek = argparse.ArgumentParser(prog=prog, add_help=False)
     peek.add_argument("--profile", choices=list(profiles), default="paper")
     default = Training(profiles[peek.parse_known_args()[0].profile])
-    return tyro.cli(Training[config_type], default=default, prog=prog, description=Training.__doc__)
+    options = tyro.cli(Training[config_type], default=default, prog=prog, description=Training.__doc__)
+    check(options.config)
+    devices.use(options.strategy)
+    return options
+
+
+def check(config: object) -> None:
+    """Raise InputError, naming the option, where a number in a configuration dataclass is none that it can have."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        option = f"--{field.name.replace('_', '-')} {value}"
+        most = 1 if field.name.endswith(SHARES) else math.inf
+        positive = field.name not in MAY_BE_ZERO
+        if not (math.isfinite(value) and 0 <= value <= most) or (positive and value == 0):
+            bounds = ("above 0" if positive else "from 0") + (" to 1" if most == 1 else "")
+            raise InputError(f"{option}: expected a number {bounds}")
+        if field.name in SIDES and value % 32:
+            raise InputError(f"{option}: expected a multiple of 32, which the network halves five times")
 
 
 def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> None:
@@ -84,6 +118,11 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
+        if not request.seeds or min(request.seeds) < 0:
+            raise InputError(f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0")
+        if request.cluster and request.strategy:
+            raise InputError("--cluster and --strategy: expected one of the two; a worker trains a run on one device")
+        devices.use(request.strategy)
         gpu.announce()
         target(request)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import io
 import json
 import os
 import platform
@@ -22,13 +23,17 @@ from typing import Dict, Iterator, List
 import numpy as np
 import pandas
 
-from common import files
+from common import devices, files
 from common.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
 # What runs are told apart by first, where their configuration has it.
 NAMED = ("architecture", "encoder", "encoder_weights", "protocol", "profile", "precision", "seed")
 LIBRARIES = ("tensorflow", "segmentation-models", "numpy", "opencv-python-headless", "scikit-image", "pandas")
+
+
+class InUse(InputError):
+    """Another process holds the run folder."""
 
 
 class Run:
@@ -47,8 +52,9 @@ class Run:
         self.config = json.loads(json.dumps(config))
         path = self.folder / "config.json"
         if not path.exists():
-            files.write_json(path, self.config)
-        elif (stored := read_json(path)) != self.config:
+            with contextlib.suppress(FileNotFoundError):  # cleared away in `locked` by a process that is just ahead
+                files.write_json(path, self.config)
+        if (stored := read_json(path)) != self.config:
             keys = sorted(k for k in {*stored, *self.config} if stored.get(k) != self.config.get(k))
             changes = "; ".join(f"{k}: {stored.get(k)!r} there, {self.config.get(k)!r} asked for" for k in keys)
             raise InputError(f"{self.folder} was made with another configuration ({changes}); remove or rename it")
@@ -63,13 +69,18 @@ class Run:
         """Hold the folder for this process. The lock ends with the process, however it ends.
 
         Raises:
-            InputError: another process holds it.
+            InUse: another process holds it.
         """
+        if devices.follows():  # the worker that leads holds it for all
+            yield
+            return
         with open(self.folder / ".lock", "w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(f"{self.folder} is in use by another process; wait for it or stop it") from None
+                raise InUse(f"{self.folder} is in use by another process; wait for it or stop it") from None
+            for leftover in (*self.folder.glob(".partial-*"), *self.folder.glob("predictions/.partial-*")):
+                leftover.unlink()  # of a process that was killed while it wrote
             yield
 
     def save_split(self, split: Dict[str, List[str]]) -> None:
@@ -86,14 +97,20 @@ class Run:
 
     def log_session(self, **facts) -> None:
         """Note in environment.json that a process begins or resumes this run: when, with what code, on what device."""
+        if devices.follows():
+            return
         path = self.folder / "environment.json"
-        sessions = read_json(path)["sessions"] if path.exists() else []
+        sessions = read_json(path).get("sessions") if path.exists() else []
+        if not isinstance(sessions, list):
+            raise InputError(f"{path}: expected a list `sessions`; move it away, the run goes on with a new record")
         files.write_json(path, {"sessions": [*sessions, environment(**facts)]})
 
     def save_prediction(self, sample_id: str, probabilities: np.ndarray) -> None:
         """Keep a float32 probability map (height, width[, classes])."""
+        content = io.BytesIO()  # straight to a file, numpy's error would not say that the disk is full
+        np.save(content, probabilities.astype(np.float32))
         with files.atomic_path(self.folder / "predictions" / f"{sample_id}.npy") as path:
-            np.save(path, probabilities.astype(np.float32))
+            path.write_bytes(content.getbuffer())
 
     def load_prediction(self, sample_id: str) -> np.ndarray:
         """Read back a probability map, float32.
@@ -112,8 +129,17 @@ class Run:
         write_csv(self.folder / "metrics.csv", table)
 
     def load_metrics(self) -> pandas.DataFrame:
-        """Read metrics.csv of a complete run; ids stay text."""
-        return pandas.read_csv(self.folder / "metrics.csv", dtype={"id": str})
+        """Read metrics.csv of a complete run; ids stay text.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.folder / "metrics.csv"
+        try:
+            return pandas.read_csv(path, dtype={"id": str})
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: not a CSV table ({reason}); remove it to evaluate anew") from None
 
 
 def write_csv(path: Path, table: pandas.DataFrame) -> None:
@@ -122,15 +148,18 @@ def write_csv(path: Path, table: pandas.DataFrame) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON file.
+    """Read a JSON file that holds an object.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, or holds something else.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); remove it to redo the run") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; remove it to redo the run")
+    return content
 
 
 def environment(**facts) -> dict:

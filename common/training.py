@@ -7,21 +7,24 @@ scale, random generators, history) is kept in one folder per epoch, renamed into
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional
 
+import numpy as np
 import pandas
 import tensorflow as tf
 from tensorflow import keras
 from tqdm import tqdm
 
-from common import files, runs
+from common import devices, files, runs, whole_batch
 from common.errors import InputError
 
 
@@ -51,18 +54,30 @@ class SpatialDropout2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
         self.generator = tf.random.Generator.from_seed(seed)  # as an attribute it is part of checkpoints
+        self.generator._distribution_strategy = None  # else each replica would draw its own numbers
 
     def call(self, inputs, training=None):
         if not training:
             return inputs
         shape = tf.shape(inputs)
+        first, count = whole_batch.place(shape[0])
         drawn = self.generator.make_seeds()[:, 0]
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, drawn, noise_shape=(shape[0], 1, 1, shape[3]))
+        kept = tf.nn.experimental.stateless_dropout(tf.ones((count, 1, 1, shape[3]), inputs.dtype), self.rate, drawn)
+        return inputs * kept[first : first + shape[0]]
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
+@contextlib.contextmanager
+def _missing_workers() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.UnavailableError:
+        raise InputError("another worker is gone: start all workers again with the same command, they resume") from None
+
+
+@_missing_workers()
 def fit(
     model: keras.Model,
     batches: Callable[[int], tf.data.Dataset],
@@ -85,32 +100,65 @@ def fit(
         rate: called before each epoch with the lines of history so far; gives the learning rate, which else stays.
         keep_lowest: column of the history; the first epoch with its lowest value gives the weights, else the last does.
 
+    The steps are divided among the devices of `devices.strategy`; the model itself is on one, and is what `validate`
+    gets. Of several workers only the first one returns.
+
     Returns:
         The history, one line per epoch: epoch (from 1), learning_rate, the model's metrics and those of `validate`.
     """
     folder = Path(folder)
     weights, history_file = folder / "weights.h5", folder / "history.csv"
     if weights.exists():
+        if devices.follows():
+            raise devices.Dismissed
         shutil.rmtree(folder / "state", ignore_errors=True)  # a kill may have come between the two
-        model.load_weights(str(weights))
-        return pandas.read_csv(history_file)
+        try:
+            model.load_weights(str(weights))
+            return pandas.read_csv(history_file)
+        except (OSError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{folder}: weights.h5 or history.csv is missing, damaged or of another version ({reason}); "
+                "remove the folder to train anew"
+            ) from None
 
-    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    trained = whole_batch.spread(model)
+    checkpoint = tf.train.Checkpoint(model=trained, optimizer=trained.optimizer)
     history = _restore(checkpoint, folder / "state")
+    _agree(title, epochs, history, folder)
     progress = _Progress(title, epochs, done=len(history))
     for epoch in range(len(history), epochs):
         data = batches(epoch)
         progress.steps = len(data)
         if rate:
-            keras.backend.set_value(model.optimizer.learning_rate, rate(history))
-        logs = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[progress]).history
-        used = float(keras.backend.get_value(model.optimizer.learning_rate))
+            keras.backend.set_value(trained.optimizer.learning_rate, rate(history))
+        try:
+            logs = trained.fit(
+                whole_batch.divide(data),
+                steps_per_epoch=len(data),
+                epochs=epoch + 1,
+                initial_epoch=epoch,
+                verbose=0,
+                callbacks=[progress],
+            ).history
+        except tf.errors.ResourceExhaustedError as error:
+            raise InputError(
+                f"{title or folder}: not enough memory for a step ({error.message.splitlines()[0]:.120}); "
+                "take smaller batches, or a device with more, where the same command resumes"
+            ) from None
+        whole_batch.collect(trained, model)
+        used = float(keras.backend.get_value(trained.optimizer.learning_rate))
         scores = {**{k: v[0] for k, v in logs.items()}, **(validate(model) if validate else {})}
-        history.append({"epoch": epoch + 1, "learning_rate": used, **{k: float(v) for k, v in scores.items()}})
+        first = devices.exchange(list(scores.values()))[0]  # another worker's processor may round otherwise
+        history.append({"epoch": epoch + 1, "learning_rate": used, **dict(zip(scores, map(float, first)))})
         _save(checkpoint, history, folder / "state", keep_lowest)
     progress.close()
     if keep_lowest:
         checkpoint.read(str(folder / "state" / _name(_lowest(history, keep_lowest)) / "checkpoint"))
+    whole_batch.collect(trained, model)
+    devices.exchange([])  # nobody reads the state any more
+    if devices.follows():
+        raise devices.Dismissed
 
     table = pandas.DataFrame(history)
     runs.write_csv(history_file, table)
@@ -123,10 +171,12 @@ def fit(
 def _save(checkpoint: tf.train.Checkpoint, history: List[dict], state: Path, keep_lowest: Optional[str]) -> None:
     """Keep the state of this epoch; only then forget the one before, unless its weights may be wanted."""
     state.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=state))
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=None if devices.follows() else state))
     kept = state / _name(len(history))
     try:
-        checkpoint.write(str(partial / "checkpoint"))
+        checkpoint.write(str(partial / "checkpoint"))  # what workers hold in parts takes all of them
+        if devices.follows():
+            return
         files.write_json(partial / "history.json", history)
         os.replace(partial, kept)
     except tf.errors.OpError as error:  # how TensorFlow reports a full disk
@@ -147,9 +197,26 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
     kept = sorted(state.glob("epoch_*")) if state.exists() else []
     if not kept:
         return []
-    # The optimiser's slots do not exist before the first step and are filled when they are created.
-    checkpoint.read(str(kept[-1] / "checkpoint"))
-    return json.loads((kept[-1] / "history.json").read_text(encoding="utf-8"))
+    try:
+        # The optimiser's slots do not exist before the first step and are filled when they are created; where that
+        # step never comes, nothing has to warn of them.
+        checkpoint.read(str(kept[-1] / "checkpoint")).expect_partial().assert_existing_objects_matched()
+        return json.loads((kept[-1] / "history.json").read_text(encoding="utf-8"))
+    except (tf.errors.OpError, AssertionError, IndexError, OSError, ValueError) as error:  # TensorFlow's, in its ways
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{kept[-1]}: a damaged state, or one of another version ({reason:.200}); remove {state} to train anew"
+        ) from None
+
+
+def _agree(title: str, epochs: int, history: List[dict], folder: Path) -> None:
+    """Let no worker train something else than the others, or go on from another epoch."""
+    run = zlib.crc32(f"{title} {epochs}".encode())
+    if len(np.unique(devices.exchange([run, len(history)]), axis=0)) > 1:
+        raise InputError(
+            f"{folder}: the workers see different states of it, or train different things; "
+            "give all of them the same command and the same folder of runs"
+        )
 
 
 def _name(epoch: int) -> str:

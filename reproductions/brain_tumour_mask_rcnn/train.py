@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List
 
-from common import cli, encoders, gpu, manifests, runs, training
+from common import cli, devices, encoders, gpu, manifests, runs, training
 from common.errors import InputError, exits_cleanly
 from reproductions.brain_tumour_mask_rcnn import config as configs
 from reproductions.brain_tumour_mask_rcnn import data, detections, metrics, parts
@@ -30,7 +30,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     with run.locked():
         split = parts.split(data_set, config.protocol)
         run.save_split(split)
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=gpu.device_name())
+        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
         seen, watched, tested = (data.load(data_set.folder, split[part]) for part in data.PARTS)
 
         from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds

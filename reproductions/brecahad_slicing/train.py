@@ -10,7 +10,7 @@ from typing import List
 import numpy as np
 import pandas
 
-from common import cli, encoders, gpu, manifests, runs, training
+from common import cli, devices, encoders, gpu, manifests, runs, training
 from common.errors import exits_cleanly
 from reproductions.brecahad_slicing import config as configs
 from reproductions.brecahad_slicing import data, metrics, model
@@ -54,7 +54,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
         samples = data.load(data_set, config)
         split = data.split(samples, config)
         run.save_split({part: [tile.id for tile in tiles] for part, tiles in split.items()})
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=gpu.device_name())
+        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
 
         training.start(config.seed, config.precision)
         network = model.build(config)

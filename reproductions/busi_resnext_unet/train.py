@@ -7,7 +7,7 @@ from typing import Dict
 
 import numpy as np
 
-from common import cli, encoders, gpu, manifests, runs, training
+from common import cli, devices, encoders, gpu, manifests, runs, training
 from common.errors import exits_cleanly
 from reproductions.busi_resnext_unet import config as configs
 from reproductions.busi_resnext_unet import data, metrics, model
@@ -29,7 +29,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     with run.locked():
         split = data.split(data_set, config)
         run.save_split(split)
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=gpu.device_name())
+        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
         seen, watched = (
             data.cut(data.load(data_set.folder, split[part]), config.input_size) for part in ("train", "validation")
         )

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import List
 
-from common import cli, gpu, manifests, runs, training
+from common import cli, devices, gpu, manifests, runs, training
 from common.errors import exits_cleanly
 from reproductions.polyp_unet import config as configs
 from reproductions.polyp_unet import data, metrics, model
@@ -48,7 +48,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     with run.locked():
         samples = data.load(data_set, config)
         run.save_split({part: [sample.id for sample in samples[part]] for part in samples})
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=gpu.device_name())
+        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
         seen, watched = (data.inputs(samples[part], config.input_size) for part in ("train", "validation"))
 
         training.start(config.seed, config.precision)

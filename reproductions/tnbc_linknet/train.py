@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import cli, encoders, gpu, manifests, runs, training
+from common import cli, devices, encoders, gpu, manifests, runs, training
 from common.errors import exits_cleanly
 from reproductions.tnbc_linknet import config as configs
 from reproductions.tnbc_linknet import data, metrics, model
@@ -26,7 +26,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     with run.locked():
         split = data.split(data_set.folder, config)
         run.save_split(split)
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=gpu.device_name())
+        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
         train_samples, test_samples = (data.load(data_set.folder, split[part], config) for part in ("train", "test"))
 
         training.start(config.seed, config.precision)
