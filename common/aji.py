@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -141,10 +142,9 @@ def _overlaps(true: np.ndarray, pred: np.ndarray) -> _Overlaps:
     true, true_area = _renumber(true[starts], lengths)
     pred, pred_area = _renumber(pred[starts], lengths)
     both = (true >= 0) & (pred >= 0)
-    # Building the matrix adds up the runs of each pair; CSR puts the pairs in order.
-    shape = (true_area.size, pred_area.size)
-    table = sparse.csr_matrix((lengths[both], (true[both], pred[both])), shape=shape).tocoo()
-    rows, columns, intersection = table.row, table.col, table.data
+    pair_of_run, pairs = pandas.factorize(true[both] * pred_area.size + pred[both], sort=True)
+    rows, columns = np.divmod(pairs, pred_area.size)
+    intersection = _sums(pair_of_run, lengths[both], pairs.size)
     union = true_area[rows] + pred_area[columns] - intersection
     return _Overlaps(true_area, pred_area, rows, columns, intersection, union)
 
@@ -154,13 +154,16 @@ def _renumber(labels: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.n
     if labels.size and labels.min() < 0:
         raise ValueError(f"label maps must hold no negative id, got {labels.min()}")
     foreground = labels != 0
-    ids, first, inverse = np.unique(labels[foreground], return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))
+    # Hashing: several times faster than the sorting of np.unique, and already in the order of first appearance.
+    instance_of_run, ids = pandas.factorize(labels[foreground])
     numbers = np.full(labels.size, -1, np.intp)
-    numbers[foreground] = rank[inverse]
+    numbers[foreground] = instance_of_run
+    return numbers, _sums(instance_of_run, lengths[foreground], ids.size)
+
+
+def _sums(groups: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
     # bincount weighs in float64, which is exact for any pixel count.
-    areas = np.bincount(numbers[foreground], weights=lengths[foreground], minlength=ids.size)
-    return numbers, areas.astype(np.int64)
+    return np.bincount(groups, weights=lengths, minlength=count).astype(np.int64)
 
 
 def _aggregate(overlaps: _Overlaps, matched: np.ndarray) -> tuple[int, int]:

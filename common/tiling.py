@@ -131,8 +131,9 @@ def predict_tiled(
             if row.stop > cleared:
                 out[cleared : row.stop] = 0
                 cleared = row.stop
-            weights = np.outer(row.weights, column.weights)
-            target += part * weights.reshape(weights.shape + (1,) * (part.ndim - 2))
+            # Weights of the prediction's own shape: broadcasting over a few channels would be several times slower.
+            weights = np.outer(row.weights, np.repeat(column.weights, part[0, 0].size))
+            target += part * weights.reshape(part.shape)
     return out
 
 

@@ -1,0 +1,103 @@
+"""`python -m bench`: run the cases, write their CSV files and the figure, and show the ratios beside their targets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Dict, List, Literal, Sequence, Tuple
+
+import numpy as np
+import pandas
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from bench import device, encoders, figure, metrics, pipeline, table, tiling
+from bench.scale import FULL, QUICK, Scale
+from bench.timing import Row
+from common import files, gpu, runs
+from common.errors import exits_cleanly
+
+# isort: split
+# TensorFlow comes after the CUDA libraries that `common` prepares.
+import tensorflow as tf
+
+PEERS = ("patchify", "empatches", "tiler", "stardist", "albumentations")
+SUBJECTS = {"metrics": metrics, "tiling": tiling, "encoders": encoders, "pipeline": pipeline, "table": table}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure this suite beside what its users would pick instead, on this machine."""
+
+    quick: bool = False
+    """Two minutes of smaller cases instead of twenty: to see that all of it runs."""
+    only: Tuple[Literal["metrics", "tiling", "encoders", "pipeline", "table", "gpu"], ...] = (*SUBJECTS, "gpu")
+    """Subjects to measure."""
+    out: Path = Path("results/bench")
+    """Folder of the CSV files and the figure."""
+
+
+def measure(only: Sequence[str], scale: Scale, out: Path) -> Dict[str, List[Row]]:
+    """Measure subjects one after the other, keeping each as soon as it is there; gpu only where there is one."""
+    measured: Dict[str, List[Row]] = {}
+    machine = {"device": gpu.device_name(), "load_before": os.getloadavg(), "scale": scale.name, "peers": _versions()}
+    for name in only:
+        print(f"{name} …", flush=True)
+        if name != "gpu":
+            measured[name] = SUBJECTS[name].run(scale)
+        elif tf.config.list_physical_devices("GPU"):
+            measured[name], limits = device.run(scale)
+            runs.write_csv(out / "gpu_limits.csv", pandas.DataFrame(limits))
+        else:
+            print("gpu: left out, no GPU found")
+            continue
+        runs.write_csv(out / f"{name}.csv", pandas.DataFrame(measured[name], columns=Row._fields))
+        files.write_json(out / f"{name}.json", runs.environment(**machine))
+    return measured
+
+
+def show(measured: Dict[str, List[Row]], console: Console) -> None:
+    """Print every row, costs and ratio beside the target."""
+    for subject, rows in measured.items():
+        grid = Table(title=subject, title_justify="left", expand=False)
+        for heading in ("case", "ours", "the other way", "its cost", "ratio", "target"):
+            grid.add_column(heading, justify="left" if heading in ("case", "the other way") else "right")
+        for row in rows:
+            if row.n:
+                met = "green" if not row.ratio < row.target else "red"
+                cells = [f"{row.ours:.3g} {row.unit}", row.peer, f"{row.theirs:.3g} {row.unit}"]
+                cells.append(f"[{met}]{row.ratio:.3g}×[/]")
+            else:
+                cells = ["–", row.peer, row.note, "–"]
+            grid.add_row(row.case, *cells, f"{row.target:.3g}×" if np.isfinite(row.target) else "–")
+        console.print(grid)
+
+
+def _versions() -> Dict[str, str]:
+    found = {}
+    for name in PEERS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+@exits_cleanly
+def main() -> None:
+    """Measure from the command line."""
+    options = tyro.cli(Options, prog="python -m bench", description=Options.__doc__)
+    scale = QUICK if options.quick else FULL
+    measured = measure(options.only, scale, options.out)
+    title = f"{scale.name} cases · {gpu.device_name()} · commit {runs.commit()}"
+    figure.draw(options.out / "bench.png", measured, title)
+    show(measured, Console(width=None if sys.stdout.isatty() else 160))
+    print(f"written: CSV files and bench.png in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
