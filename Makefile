@@ -27,6 +27,8 @@ QUICK ?=
 TORCH ?=
 ## KILLS (20): how many trainings soak kills; 1000 take a night
 KILLS ?=
+## BUNDLE (none): folder that bundle fills (bundle/) and setup then installs from without a network; docs/offline.md
+BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
 PYTHON ?=
 
@@ -41,7 +43,7 @@ export DATA_ROOT
 else
 unexport DATA_ROOT
 endif
-export GPU PYTHON
+export GPU PYTHON BUNDLE
 
 RUN := .venv/bin/python -m
 READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
@@ -49,7 +51,7 @@ READY := .venv/.ready$(if $(filter-out 0,$(GPU)),-gpu)
 .PHONY: help setup data-tnbc tnbc-table1 tnbc-table2 tnbc-figure2 data-busi busi-table1 busi-params busi-table3 \
 	busi-table4 busi-figure9 busi-figure10 busi-figure11 busi-figure13 busi-duplicates data-brecahad brecahad-table1 \
 	brecahad-table2 brecahad-table3 brecahad-figure5 brecahad-figure6 data-polyp polyp-table \
-	polyp-ablation data-brain brain-table brain-splits brain-figure brain-ui audit readme report demo bench soak test lint lock clean
+	polyp-ablation data-brain brain-table brain-splits brain-figure brain-ui audit readme report demo bench soak bundle test lint lock clean
 
 help: ## this page
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]\n\nTargets" } \
@@ -176,6 +178,11 @@ bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready
 soak: setup ## kill trainings of all papers at random moments, resume them, and compare what they end with
 	$(RUN) reproductions.soak $(if $(KILLS),--kills $(KILLS))
 
+bundle: ## collect packages, data sets and encoder weights at hand in a folder, for make setup BUNDLE= without a network
+	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=
+	@requirements/bundle.sh "$(or $(BUNDLE),bundle)" $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
+		$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)")
+
 test: setup ## the tests; DATA_ROOT adds those that read real images
 	$(RUN) pytest
 
@@ -184,7 +191,7 @@ lint: setup ## style and likely bugs, by ruff
 	$(RUN) ruff format --check .
 
 lock: setup ## recompile requirements/*.txt after a change to requirements/*.in
-	cd requirements && for name in dev gpu uv bench torch; do ../.venv/tools/bin/uv pip compile --quiet --universal \
+	cd requirements && for name in dev gpu uv build bench torch; do ../.venv/tools/bin/uv pip compile --quiet --universal \
 		--python-version 3.8 --override override.in --generate-hashes --no-header --output-file $$name.txt $$name.in || exit; done
 
 clean: ## remove caches and results/demo; never data/, runs/ or .venv

@@ -212,7 +212,8 @@ def _read_h5(path: Path) -> List[Tuple[str, List[np.ndarray]]]:
             names = [_text(name) for name in root.attrs["layer_names"]]
             layers = [(name, [root[name][_text(w)][()] for w in _weight_names(root[name])]) for name in names]
     except (OSError, KeyError) as error:
-        reason = "no such file" if not Path(path).exists() else f"not a Keras .h5 weights file ({error})"
+        problem = " ".join(str(error).split())
+        reason = f"not a Keras .h5 weights file ({problem})" if Path(path).exists() else "no such file"
         raise InputError(f"{path}: {reason}; give ENCODER_WEIGHTS=none, imagenet or such a file") from None
     return [(name, arrays) for name, arrays in layers if arrays]
 

@@ -7,6 +7,15 @@ import functools
 import sys
 from typing import Callable
 
+# What the surroundings of a program do to it, and what helps.
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, the same command resumes"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "permit it, or name another folder"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP), "put the expected file or folder there"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "copy what is on this disk to another",
+}
+
 
 class InputError(Exception):
     """Something outside the program is wrong: a file, a folder, an archive, a setting.
@@ -18,8 +27,8 @@ class InputError(Exception):
 def exits_cleanly(main: Callable[..., None]) -> Callable[..., None]:
     """Turn the failures a user can mend into one line on stderr and an exit code, without a traceback.
 
-    `InputError` and a full or read-only disk exit with 2, an interruption with 130. Anything else is a bug of
-    ours and keeps its traceback.
+    `InputError`, too little memory and what a disk refuses exit with 2, an interruption with 130. Anything else is a
+    bug of ours and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -30,9 +39,14 @@ def exits_cleanly(main: Callable[..., None]) -> Callable[..., None]:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+            if error.errno not in _REMEDIES:
                 raise
-            print(f"error: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            what = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
+            print(f"error: {what}; {_REMEDIES[error.errno]}", file=sys.stderr)
+            sys.exit(2)
+        except MemoryError as error:
+            reason = " ".join(str(error).split()) or "none is left"
+            print(f"error: not enough memory ({reason}); end other programs, or take less at once", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted: the same command resumes where this one stopped", file=sys.stderr)

@@ -35,7 +35,7 @@ def read_rgb(path: Path | str) -> np.ndarray:
     Grey is repeated, a palette is looked up and alpha is dropped without blending, so that RGBA and RGB files of one
     picture load alike. Raises InputError for anything but a whole picture of 8 bits per channel.
     """
-    return np.array(_decode(path).convert("RGB"))
+    return _as_rgb(_decode(path), path)
 
 
 def read_any(path: Path | str) -> np.ndarray:
@@ -72,7 +72,7 @@ def decode(content: bytes, name: str, most_pixels: int) -> np.ndarray:
         if _transfer_syntax(content) == DeflatedExplicitVRLittleEndian:
             raise InputError(f"{name}: a deflated DICOM file; uncompress it first")
         return _read_dicom(io.BytesIO(content), name, most_pixels)
-    return np.array(_open(content, name, ("PNG", "JPEG", "TIFF"), most_pixels).convert("RGB"))
+    return _as_rgb(_open(content, name, ("PNG", "JPEG", "TIFF"), most_pixels), name)
 
 
 def pixel_area(content: bytes) -> Optional[float]:
@@ -98,7 +98,7 @@ def read_mask(path: Path | str) -> np.ndarray:
 
     Raises InputError for any other value, such as the in-between greys of a resized or JPEG-compressed mask.
     """
-    channels = np.array(_decode(path).convert("RGB"))
+    channels = _as_rgb(_decode(path), path)
     mask = channels[..., 0]
     if (channels != mask[..., None]).any():
         raise InputError(f"{path}: expected a mask in black and white, got colours")
@@ -183,6 +183,8 @@ def _read_dicom(source: Path | io.BytesIO, name: Path | str, most_pixels: Option
                 pixels = dicom.apply_voi_lut(dicom.apply_modality_lut(pixels, dataset), dataset)
     except TooManyPixels:
         raise
+    except MemoryError:
+        raise InputError(f"{name}: not enough memory to decode this picture") from None
     except Exception as error:  # whatever a file that only looks like DICOM, or is damaged, leads the decoder to
         reason = " ".join(str(error).split())
         reason = f"{reason or type(error).__name__}; if it is compressed, uncompress it first"
@@ -240,6 +242,8 @@ def _open(
         image.load()
     except TooManyPixels:
         raise
+    except MemoryError:
+        raise InputError(f"{name}: not enough memory to decode this picture") from None
     except Image.UnidentifiedImageError:
         raise InputError(f"{name}: not a picture in a known format (PNG, JPEG, TIFF, …)") from None
     except Image.DecompressionBombError:
@@ -253,6 +257,13 @@ def _open(
     if image.mode.startswith(("I", "F")):
         raise InputError(f"{name}: expected 8 bits per channel, got a picture of mode {image.mode}")
     return image
+
+
+def _as_rgb(image: Image.Image, name: Path | str) -> np.ndarray:
+    try:
+        return np.array(image.convert("RGB"))
+    except MemoryError:
+        raise InputError(f"{name}: not enough memory for a picture of {image.width}x{image.height}") from None
 
 
 def _check_size(name: Path | str, width: int, height: int, most_pixels: int) -> None:

@@ -97,8 +97,12 @@ def load_manifest(name: str) -> Manifest:
     _check_keys(path, raw, _MANIFEST_KEYS)
     for archive in raw["archives"]:
         _check_keys(path, archive, _ARCHIVE_KEYS)
-    if raw["images"] not in raw["expect"] or not all(isinstance(count, int) for count in raw["expect"].values()):
+    if raw["images"] not in raw["expect"] or not _is_expectation(raw["expect"]):
         raise InputError(f"{path}: `expect` must map patterns, among them the one of `images`, to whole numbers")
+    if not _is_size(raw.get("image_size")):
+        raise InputError(f"{path}: `image_size` must be a width and a height, got {raw['image_size']!r}")
+    if not all(isinstance(layout, str) for layout in raw["layouts"]):
+        raise InputError(f"{path}: `layouts` must be names of folders, got {raw['layouts']!r}")
     raw["archives"] = tuple(Archive(**archive) for archive in raw["archives"])
     raw["layouts"] = tuple(raw["layouts"])
     raw["image_size"] = tuple(raw["image_size"]) if "image_size" in raw else None
@@ -151,9 +155,11 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
         title = f"{manifest.name} phantoms (synthetic)"
         try:
             phantom = json.loads((root / PHANTOM).read_text(encoding="utf-8"))
-            expect, image_size = {**phantom["expect"]}, phantom.get("image_size")
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{root / PHANTOM}: expected a JSON object with the key `expect`") from None
+            expect, image_size = phantom["expect"], phantom.get("image_size")
+            if not (_is_expectation(expect) and _is_size(image_size)):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise InputError(f"{root / PHANTOM}: expected a JSON object with numbers of files in `expect`") from None
 
     found = {pattern: len(matching(root, pattern)) for pattern in expect}
     missing = [f"{found[pattern]} of {count} {pattern}" for pattern, count in expect.items() if found[pattern] != count]
@@ -164,7 +170,7 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
         try:
             with Image.open(path) as image:
                 size = image.size
-        except OSError:
+        except Exception:  # whatever the damage leads Pillow to: OSError, SyntaxError, DecompressionBombError …
             raise InputError(f"{path}: not a picture, expected one of {title}") from None
         if size != tuple(image_size):
             raise InputError(f"{path}: expected a picture of {image_size[0]}x{image_size[1]}, got {size[0]}x{size[1]}")
@@ -205,15 +211,15 @@ def _install(manifest: Manifest, folder: Path, download: bool) -> None:
             archive = _download(manifest, work)
         if archive is None:
             raise InputError(f"{manifest.title}: not in {folder}; {_remedy(manifest)}")
-        if any(known.keep for known in manifest.archives if known.filename == archive.name):
-            (work / "unpacked").mkdir(parents=True)
-            shutil.copyfile(archive, work / "unpacked" / archive.name)
-        else:
-            unpack(archive, work / "unpacked")
         try:
+            if any(known.keep for known in manifest.archives if known.filename == archive.name):
+                (work / "unpacked").mkdir(parents=True)
+                shutil.copyfile(archive, work / "unpacked" / archive.name)
+            else:
+                unpack(archive, work / "unpacked")
             content = verify(manifest, work / "unpacked").folder
         except InputError as error:
-            raise InputError(f"{archive.name} is not the expected archive: {error}") from None
+            raise InputError(f"{archive.name} is not the expected archive: {error}; {_remedy(manifest)}") from None
         content.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -246,8 +252,10 @@ def _download(manifest: Manifest, work: Path) -> Path:
             failures.append(f"{archive.url} (answer {error.response.status_code})")
         except requests.RequestException as error:
             failures.append(f"{archive.url} ({type(error).__name__})")
-        except ValueError:
-            failures.append(f"{archive.url} (wrong checksum, expected {archive.checksum})")
+        except ValueError as error:
+            wrong_hash = "hash" in str(error)  # what else may come is an answer that makes no sense
+            reason = f"wrong checksum, expected {archive.checksum}" if wrong_hash else " ".join(str(error).split())
+            failures.append(f"{archive.url} ({reason})")
     raise InputError(f"cannot download {manifest.title} from {' or '.join(failures)}; {_remedy(manifest)}")
 
 
@@ -257,6 +265,16 @@ def _remedy(manifest: Manifest) -> str:
         url, filename = manifest.archives[0].url, manifest.archives[0].filename
         by_hand = f"get {url} by hand and put it at {DATA / filename} or its content into {DATA / manifest.folder}"
     return f"{by_hand}, set DATA_ROOT to a folder that holds {manifest.folder}/, or try `make demo`"
+
+
+def _is_expectation(value: object) -> bool:
+    """Whether this maps relative patterns to whole numbers."""
+    relative = isinstance(value, dict) and all(isinstance(p, str) and p and p[0] != "/" for p in value)
+    return relative and all(isinstance(count, int) for count in value.values())
+
+
+def _is_size(value: object) -> bool:
+    return value is None or (isinstance(value, list) and [type(side) for side in value] == [int, int])
 
 
 def _check_keys(path: Path, raw: object, kinds: Mapping[str, type]) -> None:

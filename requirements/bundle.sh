@@ -38,7 +38,7 @@ parts=$(mktemp -d)
 trap 'rm -rf "$parts"' EXIT
 for lock in "${locks[@]}"; do
   # pip writes what it downloads at its end only: in parts, so that little is lost with it.
-  awk -v to="$parts/$lock-" '/^[a-z0-9]/ { part = sprintf("%s%03d", to, entries++ / 20) } part { print >part }' \
+  awk -v to="$parts/$lock-" '/^[a-z0-9]/ { part = sprintf("%s%03d", to, int(count / 20)); count += 1 } part { print >part }' \
     "requirements/$lock.txt"
   cp "requirements/$lock.txt" "$bundle/requirements"
 done
@@ -46,7 +46,7 @@ total=$(ls "$parts" | wc -l) count=0
 for part in "$parts"/*; do
   say "packages, part $((count += 1)) of $total"
   # These two exist as source only, in pure Python: they travel so, under the lock's hashes, and are built on arrival.
-  $tools/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+  $tools/bin/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes \
     --only-binary :all: --no-binary promise,seqeval --no-build-isolation --dest "$bundle/wheels" -r "$part" ||
     fail "pip could not fetch the packages (its reason is above); the same command resumes"
 done

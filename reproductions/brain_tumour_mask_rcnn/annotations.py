@@ -25,12 +25,16 @@ def read(path: Path) -> Dict[str, Polygons]:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected the polygons of the images beside it") from None
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     try:
         regions = {entry["filename"]: list(entry["regions"]) for entry in entries.values()}
     except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: expected an object of VIA entries, each with `filename` and `regions`") from None
+    if not all(isinstance(name, str) for name in regions):
+        raise InputError(f"{path}: expected text as `filename` of every entry")
     return {
         name: [_polygon(region, f"{path}: {name}, region {number}") for number, region in enumerate(parts)]
         for name, parts in regions.items()
@@ -59,7 +63,7 @@ def _polygon(region: dict, source: str) -> np.ndarray:
         if shape["name"] != "polygon":
             raise InputError(f"{source}: expected a polygon, got {shape['name']!r}")
         points = np.array([shape["all_points_y"], shape["all_points_x"]], float).T
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(f"{source}: expected as many numbers in all_points_x as in all_points_y") from None
     if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise InputError(f"{source}: expected a polygon of three or more points, got {len(points)}")

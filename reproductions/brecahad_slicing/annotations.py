@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Dict, NamedTuple
@@ -73,4 +72,4 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
 
 def _is_share(value: object) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= 1
+    return number and 0 <= value <= 1

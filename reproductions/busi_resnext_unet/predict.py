@@ -7,6 +7,7 @@ are PNG, or tiled TIFF for images too large for that. For research and teaching,
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,10 @@ def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: flo
         def classes(patches: np.ndarray) -> np.ndarray:
             return probabilities(patches).argmax(axis=-1).astype(np.uint8)
 
-        labels = np.memmap(f"{scratch}/labels", np.uint8, "w+", shape=shape)
+        labels = _mapped(f"{scratch}/labels", np.uint8, shape)
         bands = [np.s_[top : top + PATCH] for top in range(0, shape[0], PATCH)]
         if overlap:
-            blended = np.memmap(f"{scratch}/blended", np.float32, "w+", shape=(*shape, len(CLASSES)))
+            blended = _mapped(f"{scratch}/blended", np.float32, (*shape, len(CLASSES)))
             model.overlapping(image, probabilities, overlap, blended)
             for band in bands:
                 labels[band] = blended[band].argmax(axis=-1)
@@ -92,6 +93,13 @@ def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: flo
             images.write_png(out / f"{path.stem}_mask.png", labels)
             images.write_png(out / f"{path.stem}_overlay.png", tiling.merge(np.stack(list(overlays)), shape))
         return sum(np.bincount(labels[band].ravel(), minlength=len(CLASSES)) for band in bands) / labels.size
+
+
+def _mapped(path: str, dtype: type, shape: Tuple[int, ...]) -> np.memmap:
+    """A new array in a file, whose room is taken at once: a disk that filled later would kill the process."""
+    with open(path, "wb") as stream:
+        os.posix_fallocate(stream.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.memmap(path, dtype, "r+", shape=shape)
 
 
 @exits_cleanly

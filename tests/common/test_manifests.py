@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import http.server
+import json
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common import archives, manifests, phantoms
 from common.errors import InputError
@@ -400,6 +405,62 @@ def test_a_malformed_manifest(project, text):
     path = project().parent / "data_manifests/tnbc.yaml"
     path.write_text(text)
     assert str(path) in failure()
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["*.png", "a/*"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ("name", "title", "citation", "licence", "homepage", "archives", "folder", "layouts", "images", "expect")
+
+
+@given(
+    st.dictionaries(st.sampled_from([*KEYS, "image_size", "colour"]), values, max_size=3),
+    st.sets(st.sampled_from(KEYS)),
+)
+def test_a_manifest_is_read_as_its_types_say_or_refused_in_one_line(changes, absent):
+    raw = yaml.safe_load((manifests.ROOT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
+    raw = {key: value for key, value in {**raw, **changes}.items() if key not in absent}
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifests, "MANIFESTS", Path(folder))
+        Path(folder, "tnbc.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+        try:
+            manifest = load_manifest("tnbc")
+        except InputError as error:
+            assert "tnbc.yaml" in str(error) and "\n" not in str(error)
+            return
+    assert not absent and "colour" not in changes
+    for key in KEYS:
+        stored = getattr(manifest, key)
+        assert key == "archives" or (list(stored) if isinstance(stored, tuple) else stored) == raw[key]
+    assert manifest.images in manifest.expect and all(isinstance(pattern, str) for pattern in manifest.expect)
+    assert manifest.image_size is None or [type(side) for side in manifest.image_size] == [int, int]
+
+
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.booleans())
+def test_files_are_accepted_exactly_if_they_are_as_many_as_expected(wanted, there, hidden, allow_partial):
+    manifest = dataclasses.replace(load_manifest("tnbc"), images="*.png", expect={"*.png": wanted}, image_size=None)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(there):
+            Path(folder, f"{number}.png").write_bytes(bytes([number]))
+        for number in range(hidden):
+            Path(folder, f"._{number}.png").touch()
+        if there == wanted or (allow_partial and 0 < there < wanted):
+            found = verify(manifest, Path(folder), allow_partial)
+            assert found.note == ("" if there == wanted else f"{there} of {wanted} images")
+        else:
+            with pytest.raises(InputError, match=rf"found {there} of {wanted} \*\.png"):
+                verify(manifest, Path(folder), allow_partial)
+
+
+@given(values)
+def test_any_description_of_phantoms_is_read_or_refused_in_one_line(description):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "PHANTOM.json").write_text(json.dumps(description), encoding="utf-8")
+        with pytest.raises(InputError) as caught:  # even where it is one: nothing else is in the folder
+            verify(load_manifest("tnbc"), Path(folder))
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_lists_the_known_ones(project):

@@ -184,6 +184,49 @@ def test_files_that_are_no_json_are_named(tmp_path):
         annotations.read(tmp_path / "a.json")
 
 
+numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False, width=32)
+outlines = st.lists(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=5), max_size=3)
+strange = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["filename", "regions", "shape_attributes", "name", "all_points_x", "all_points_y"]), inner
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5), outlines, max_size=3))
+def test_polygons_survive_the_annotation(tmp_path_factory, images):
+    entries = {
+        f"{name}{number}": {"filename": name, "regions": [region(*map(list, zip(*points))) for points in polygons]}
+        for number, (name, polygons) in enumerate(images.items())
+    }
+    found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", entries))
+    assert list(found) == list(images)
+    for name, polygons in images.items():
+        assert [[(x, y) for y, x in points.tolist()] for points in found[name]] == polygons
+
+
+@given(strange | st.fixed_dictionaries({"a": st.fixed_dictionaries({"filename": strange, "regions": strange})}))
+def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, content):
+    try:
+        found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", content))
+    except InputError as error:
+        assert "a.json" in str(error) and "\n" not in str(error)
+    else:
+        assert all(isinstance(name, str) for name in found)
+        assert all(np.isfinite(points).all() and len(points) > 2 for part in found.values() for points in part)
+
+
+def test_numbers_beyond_all_bounds_are_refused(tmp_path):
+    entries = {"a": {"filename": "1.jpg", "regions": [region([1, 2, 10**400], [1, 2, 3])]}}
+    with pytest.raises(InputError, match=r"1\.jpg, region 0: expected as many numbers"):
+        annotations.read(write(tmp_path / "a.json", entries))
+
+
 @pytest.mark.parametrize(
     ("points", "message"),
     [

@@ -219,6 +219,47 @@ def test_what_is_no_annotation_is_one_line(tmp_path, content):
 # Images and masks
 
 
+shares = st.floats(0, 1)
+strange = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["tumor", "non_tumor", "x", "y", "z"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["tumor", "non_tumor"]), st.lists(st.fixed_dictionaries({"x": shares, "y": shares}))
+    )
+)
+def test_points_survive_the_annotation_and_classes_have_to_be_there(tmp_path_factory, points):
+    path = tmp_path_factory.getbasetemp() / "Case_1-01.json"
+    path.write_text(json.dumps({**points, "mitosis": [{"x": 7}]}))
+    if len(points) < 2:
+        with pytest.raises(InputError, match="expected a list"):
+            annotations.centres(path)
+        return
+    found = annotations.centres(path)
+    assert {name: [{"x": x, "y": y} for x, y in part.tolist()] for name, part in found.items()} == points
+
+
+@given(strange | st.fixed_dictionaries({"tumor": strange, "non_tumor": st.just([])}))
+def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "Case_1-02.json"
+    path.write_text(json.dumps(content))
+    try:
+        found = annotations.centres(path)
+    except InputError as error:
+        assert "Case_1-02.json" in str(error) and "\n" not in str(error)
+    else:
+        assert set(found) == {"tumor", "non_tumor"}
+        assert all(part.shape == (len(content[name]), 2) and (part >= 0).all() for name, part in found.items())
+        assert all((part <= 1).all() for part in found.values())
+
+
 def test_centres_keep_their_place_on_the_square(copy):
     folder, read = copy
     points = [{"x": 0.25, "y": 0.5}, {"x": 1.0, "y": 1.0}, {"x": 0, "y": 0}]

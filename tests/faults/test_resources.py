@@ -1,0 +1,181 @@
+"""Full and read-only disks, and too little memory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from common import files, phantoms, runs
+from common.errors import exits_cleanly
+from common.images import write_png, write_tiff
+from reproductions.busi_resnext_unet import predict
+
+PROJECT = Path(__file__).resolve().parents[2]
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+WRITERS = {
+    "text": lambda path: files.write_text(path, "a" * 5000),
+    "json": lambda path: files.write_json(path, ["a" * 5000]),
+    "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
+    "png": lambda path: write_png(path, NOISE),
+    "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
+    "prediction": lambda path: runs.Run(path.parent, {}).save_prediction("../" + path.stem, NOISE),
+}
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """A limit on the size of files, which fails as a full disk does: in the middle of a write."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
+    path = tmp_path / ("old.npy" if kind == "prediction" else f"old.{kind}")
+    path.write_bytes(b"old")
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+
+    def write():
+        with files_of_at_most(1000):
+            WRITERS[kind](path)
+
+    fails(write, "File too large", "make room")
+    assert path.read_bytes() == b"old"
+    WRITERS[kind](path)
+    assert path.stat().st_size > 1000
+
+
+def test_phantoms_on_a_full_disk_leave_nothing(tmp_path, fails):
+    def write():
+        with files_of_at_most(3000):
+            phantoms.main([str(tmp_path / "out")])
+
+    fails(write, "File too large")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
+def test_a_disk_that_is_really_full_or_read_only(disk, fails):
+    files.write_text(disk / "table.csv", "old")
+    fails(lambda: files.write_text(disk / "table.csv", "a" * 100_000), disk, "No space left on device", "make room")
+    assert (disk / "table.csv").read_text() == "old"
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    fails(lambda: files.write_text(disk / "table.csv", "new"), disk, "Read-only file system", "another folder")
+    fails(lambda: runs.Run(disk / "run", {}), disk, "Read-only file system")
+    assert [path.name for path in disk.iterdir()] == ["table.csv"] and (disk / "table.csv").read_text() == "old"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize("overlap", [0, 0.5])
+def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, tmp_path, overlap):
+    write_png(tmp_path / "a.png", np.zeros((300, 300), np.uint8))
+    on_patches = lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0]]  # noqa: E731
+    fails(lambda: predict.predict(tmp_path / "a.png", on_patches, disk, overlap), "No space left on device")
+    assert not list(disk.iterdir())
+
+
+@pytest.mark.parametrize("number", ["EACCES", "EROFS", "EPERM", "EDQUOT", "ENOSPC", "EIO", "ENAMETOOLONG"])
+def test_what_a_disk_refuses_is_one_line_with_the_remedy(tmp_path, fails, monkeypatch, number):
+    def refuse(*arguments, **options):
+        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)), str(tmp_path / "results"))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    message = fails(lambda: files.write_text(tmp_path / "results/table.csv", ""), tmp_path / "results")
+    assert message.count(";") == 1 and os.strerror(getattr(errno, number)) in message
+
+
+@pytest.mark.parametrize("obstacle", ["file as parent", "folder as target", "loop as parent", "long name"])
+def test_what_is_in_the_way_of_a_result_is_named(tmp_path, fails, obstacle):
+    target = tmp_path / "results/table.csv"
+    if obstacle == "file as parent":
+        target.parent.write_text("")
+    elif obstacle == "folder as target":
+        target.mkdir(parents=True)
+    elif obstacle == "loop as parent":
+        target.parent.symlink_to("results")
+    else:
+        target = target.with_name("a" * 300)
+    fails(lambda: files.write_text(target, "new"), tmp_path / "results")
+    assert obstacle == "long name" or not target.is_file()
+
+
+def test_a_bug_keeps_its_traceback_and_an_interruption_says_how_to_go_on(capsys):
+    @exits_cleanly
+    def command(error):
+        raise error
+
+    with pytest.raises(FileNotFoundError):
+        command(FileNotFoundError(errno.ENOENT, "gone"))
+    with pytest.raises(KeyError):
+        command(KeyError("a"))
+    with pytest.raises(SystemExit) as caught:
+        command(KeyboardInterrupt())
+    assert caught.value.code == 130 and "the same command resumes" in capsys.readouterr().err
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from common import images, runs
+from common.errors import exits_cleanly
+
+folder, limit = Path(sys.argv[1]), int(sys.argv[2]) << 20
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
+calls = {
+    "picture": lambda: images.read_rgb(folder / "wide.png"),
+    "mask": lambda: images.read_mask(folder / "wide.png"),
+    "map": lambda: runs.Run(folder, {}).load_prediction("wide"),
+}
+exits_cleanly(calls[sys.argv[3]])()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited as on Linux")
+@pytest.mark.parametrize(
+    ("what", "megabytes", "words"),
+    [
+        ("picture", 60, "wide.png: not enough memory to decode this picture"),
+        ("mask", 250, "wide.png: not enough memory for a picture of 12000x12000"),
+        ("map", 250, "not enough memory (Unable to allocate"),
+    ],
+)
+def test_too_little_memory_is_one_line(tmp_path, what, megabytes, words):
+    Image.new("1", (12_000, 12_000)).save(tmp_path / "wide.png")  # in few bytes, as all is black
+    (tmp_path / "predictions").mkdir()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (20_000, 20_000, 4)}
+    with (tmp_path / "predictions/wide.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.truncate(1000 + 4 * 20_000 * 20_000 * 4)  # without its blocks: as large as it says, on a small disk
+    command = [sys.executable, "-W", "ignore", "-c", MEMORY, str(tmp_path), str(megabytes), what]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and words in result.stderr
