@@ -38,7 +38,7 @@ parts=$(mktemp -d)
 trap 'rm -rf "$parts"' EXIT
 for lock in "${locks[@]}"; do
   # pip writes what it downloads at its end only: in parts, so that little is lost with it.
-  awk -v to="$parts/$lock-" '/^[a-z0-9]/ { part = sprintf("%s%03d", to, int(count / 20)); count += 1 } part { print >part }' \
+  awk -v to="$parts/$lock-" '/^[a-z0-9]/ { part = sprintf("%s%03d", to, int(count / 40)); count += 1 } part { print >part }' \
     "requirements/$lock.txt"
   cp "requirements/$lock.txt" "$bundle/requirements"
 done

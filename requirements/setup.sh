@@ -15,7 +15,7 @@ versions="3.8, 3.9 or 3.10" suits="(3, 8) <= sys.version_info[:2] <= (3, 10)"
 if [ -n "${BUNDLE-}" ]; then
   [ -e "$BUNDLE/SHA256SUMS" ] ||
     fail "BUNDLE=$BUNDLE is no finished bundle: where there is a network, make bundle BUNDLE=$BUNDLE makes or resumes it"
-  made=$(cat "$BUNDLE/PYTHON" 2>/dev/null) || true
+  { read -r made <"$BUNDLE/PYTHON"; } 2>/dev/null || made=
   case $made in 3.8 | 3.9 | 3.10) ;; *) fail "BUNDLE=$BUNDLE is damaged: PYTHON holds no version; copy it again" ;; esac
   versions="$made (which BUNDLE=$BUNDLE is for)" suits="sys.version_info[:2] == (${made/./, })"
   export UV_OFFLINE=1
@@ -71,6 +71,7 @@ fi
 
 if [ -n "${BUNDLE-}" ]; then
   for lock in requirements/uv.txt requirements/build.txt "${locks[@]}"; do
+    [ "$lock" != requirements/bench.txt ] || fail "no bundle holds the packages of $lock: make bench needs the network"
     cmp -s "$lock" "$BUNDLE/$lock" ||
       fail "BUNDLE=$BUNDLE lacks the packages of this $lock: make it again from this version of the project${GPU:+, with GPU=$GPU}"
   done

@@ -181,6 +181,15 @@ def test_an_unsuitable_interpreter_is_passed_over(sandbox, tmp_path, flaw):
     assert sandbox("--find-python", PYTHON=good).stdout == f"{good}\n"
 
 
+def test_a_bundle_is_installed_with_the_python_that_it_is_for(sandbox, tmp_path):
+    (tmp_path / "SHA256SUMS").touch()
+    (tmp_path / "PYTHON").write_text("3.9\n")
+    newest = interpreter(tmp_path / "bin/python3.10", (3, 10))
+    wanted = interpreter(tmp_path / "bin/python3.9", (3, 9))
+    assert sandbox("--find-python", BUNDLE=str(tmp_path)).stdout == f"{wanted}\n"
+    assert sandbox("--find-python").stdout == f"{newest}\n"
+
+
 def test_the_interpreter_asked_for_is_used_or_refused_in_one_line(sandbox, tmp_path):
     interpreter(tmp_path / "bin/python3.10", (3, 10))
     unsuitable = interpreter(tmp_path / "elsewhere/python", (3, 12))
