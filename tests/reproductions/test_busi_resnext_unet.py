@@ -57,7 +57,8 @@ def test_the_profiles_keep_what_the_paper_gives():
     given = (paper.epochs, paper.learning_rate, paper.batch_size, paper.input_size, paper.epoch_share)
     assert given == (100, 1e-4, 16, PATCH, 1.0)
     quick = PROFILES["quick"]
-    assert replace(quick, profile="paper", input_size=PATCH, epoch_share=1.0, epochs=100) == paper
+    shortened = ("profile", "input_size", "epoch_share", "epochs", "learning_rate")
+    assert replace(quick, **{name: getattr(paper, name) for name in shortened}) == paper
     assert (
         Config(seed=2, loss="dice_focal").run_id == "resnext50-imagenet-published-paper-float32-seed2-loss=dice_focal"
     )

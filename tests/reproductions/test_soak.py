@@ -30,7 +30,7 @@ if flaw == "fails" and list(state.iterdir()):
     sys.exit("it broke")
 for epoch in range(len(list(state.iterdir())) + 1, 5):
     time.sleep(0.05)
-    (state / f"epoch_{epoch:05d}").mkdir()
+    (state / f"epoch_{epoch:05d}").mkdir(exist_ok=True)  # as a kill may come while they are removed
     if flaw == "leaves a file":
         (folder / f".partial-{os.getpid()}").touch()
     if flaw == "counts steps of its own" :
