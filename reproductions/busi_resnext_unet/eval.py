@@ -21,7 +21,7 @@ LABELS = {
     "resnext50": "ResNeXt-50 U-Net",
     "resnext101": "ResNeXt-101 U-Net",
     "vgg16": "U-Net (VGG16)",
-    "vgg16_random": "U-Net (VGG16), random weights",
+    "vgg16_random": "U-Net (random VGG16)",
 }
 
 
