@@ -153,6 +153,7 @@ def fit(
         history.append({"epoch": epoch + 1, "learning_rate": used, **dict(zip(scores, map(float, first)))})
         _save(checkpoint, history, folder / "state", keep_lowest)
     progress.close()
+    devices.exchange([])  # the last state is in its place
     if keep_lowest:
         checkpoint.read(str(folder / "state" / _name(_lowest(history, keep_lowest)) / "checkpoint"))
     whole_batch.collect(trained, model)

@@ -25,7 +25,7 @@ TOLERANCE = 2e-5  # of weights below 2 after 20 steps of Adam, in float32
 # Trains 20 steps: 2 epochs of 37 images in batches of 4, so that the last one, of one image, gives a device none.
 # CASES names, in order, what is trained in a folder each; STRATEGY may be empty.
 SCRIPT = """
-import sys
+import os, sys, time
 from pathlib import Path
 import numpy as np, tensorflow as tf
 from tensorflow import keras
@@ -54,6 +54,8 @@ def build(loss, metrics):
     return model
 
 def batches(epoch):
+    if epoch:
+        time.sleep(float(os.environ.get("PAUSE", 0)))
     rng = np.random.default_rng((7, epoch))
     images = rng.random((37, 16, 16, 3), np.float32) * rng.random((37, 1, 1, 1), np.float32)
     masks = (images.mean(-1, keepdims=True) > 0.3).astype(np.float32)
@@ -82,8 +84,8 @@ for case in cases:
 """
 
 
-def start(folder, strategy, *cases, cluster=None, index=0):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+def start(folder, strategy, *cases, cluster=None, index=0, pause=0):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PAUSE": str(pause)}
     if cluster:
         environment["TF_CONFIG"] = json.dumps(
             {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
@@ -100,14 +102,14 @@ def train(folder, strategy, *cases):
     return output
 
 
-def start_workers(folder, *cases):
+def start_workers(folder, *cases, pause=0):
     ports = []
     for _ in range(2):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             ports.append(free.getsockname()[1])
     cluster = [f"127.0.0.1:{port}" for port in ports]
-    return [start(folder, "multiworker", *cases, cluster=cluster, index=index) for index in range(2)]
+    return [start(folder, "multiworker", *cases, cluster=cluster, index=index, pause=pause) for index in range(2)]
 
 
 def finish(processes):
@@ -150,7 +152,7 @@ def test_two_devices_end_with_the_weights_of_one(one, tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_killed_and_started_again_end_with_the_weights_of_one_device(one, tmp_path):
-    group = start_workers(tmp_path, "pooled")
+    group = start_workers(tmp_path, "pooled", pause=3)  # so that the kill comes between two epochs
     kept = tmp_path / "pooled" / "state" / "epoch_00001"
     while not kept.exists() and all(process.poll() is None for process in group):
         time.sleep(0.05)
