@@ -89,5 +89,5 @@ def test_what_is_measured_on_a_gpu_runs_on_a_cpu(monkeypatch):
     settings = (device.Setting(fast=True, precision="float32", tf32=False, xla=False),)
     rows, (result,) = device.run(SMOKE, Work("Linknet", "vgg16", 32, 1), settings)
     assert rows == [] and np.isnan(result.busy)
-    assert result.images_per_second > 0 and 0 < result.share_of_limit < 1
+    assert result.images_per_second > 0 and 0 < result.share_of_limit < np.inf  # of a limit measured beside other work
     assert result.limited_by in ("operations", "bytes")
