@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.util
 import itertools
 import os
 import re
@@ -22,7 +21,6 @@ from common.manifests import DataSet
 from reproductions.polyp_unet import eval as polyp_unet
 
 PROJECT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
 
 # A module that workers can import. A run is STEPS steps of 0.1 s, one line of a file each, and resumes.
 PAPER = """
