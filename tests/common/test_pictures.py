@@ -24,7 +24,7 @@ def test_a_picture_becomes_an_address_that_holds_it(tmp_path):
     assert kind == "data:image/webp;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
         assert image.size == (picture.width, picture.height) == (300, 100)
-        assert np.abs(np.asarray(image, int) - (180, 90, 120)).max() <= 4
+        assert np.abs(np.asarray(image, int) - (180, 90, 120)).max() <= 8  # of 255, as the compression loses some
     assert picture.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert pictures.embed([path])[path] == picture
 
