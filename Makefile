@@ -184,7 +184,7 @@ bundle: ## collect packages, data sets and encoder weights at hand in a folder, 
 		$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)")
 
 test: setup ## the tests; DATA_ROOT adds those that read real images
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadfile
 
 lint: setup ## style and likely bugs, by ruff
 	$(RUN) ruff check .

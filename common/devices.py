@@ -13,7 +13,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common import gpu
+from common import errors, gpu
 from common.errors import InputError
 
 EXPECTED = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
@@ -45,6 +45,9 @@ def use(name: Optional[str]) -> None:
         workers, index = _place(os.environ.get("TF_CONFIG", ""))
         if not follows():
             print(f"waiting for {workers} workers", flush=True)
+        # TensorFlow 2.9 takes its server down while threads of it still run: a worker that is done sometimes aborts
+        # ("terminate called without an active exception"), which a scheduler would take for a failure.
+        errors.at_once = True
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         return
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 from typing import Callable
 
@@ -15,6 +16,8 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "copy what is on this disk to another",
 }
+
+at_once = False  # whether a process ends without its libraries' own ending; `common.devices` says why
 
 
 class InputError(Exception):
@@ -34,22 +37,39 @@ def exits_cleanly(main: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(main)
     def wrapped(*args, **kwargs):
         try:
-            return main(*args, **kwargs)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        except OSError as error:
-            if error.errno not in _REMEDIES:
+            status = _status(main, args, kwargs)
+        except SystemExit as end:  # --help, and a worker that does not lead
+            if not at_once:
                 raise
-            what = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
-            print(f"error: {what}; {_REMEDIES[error.errno]}", file=sys.stderr)
-            sys.exit(2)
-        except MemoryError as error:
-            reason = " ".join(str(error).split()) or "none is left"
-            print(f"error: not enough memory ({reason}); end other programs, or take less at once", file=sys.stderr)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            print("interrupted: the same command resumes where this one stopped", file=sys.stderr)
-            sys.exit(130)
+            status = end.code
+        if at_once:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status or 0)
+        if status:
+            sys.exit(status)
 
     return wrapped
+
+
+def _status(main: Callable[..., None], args: tuple, kwargs: dict) -> int:
+    """Call `main` and give the exit code."""
+    try:
+        main(*args, **kwargs)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        what = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
+        print(f"error: {what}; {_REMEDIES[error.errno]}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "none is left"
+        print(f"error: not enough memory ({reason}); end other programs, or take less at once", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command resumes where this one stopped", file=sys.stderr)
+        return 130
+    return 0

@@ -27,6 +27,7 @@ from reproductions.brain_tumour_mask_rcnn.texts import TEXTS
 RUN = "BRAIN_TUMOUR_RUN"  # the environment variable that names the run folder
 MEGABYTES = 16  # the most that an upload may have
 SIDE = 2048  # an upload may have SIDE² pixels; MR slices have up to 1024²
+REPEATS = (1, 2, 4, 8, 16)  # seconds between the times that a tab is told that the model is there
 COLOURS = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73")  # Okabe and Ito: for colour vision of any kind
 
 # The upload widget would read and send a file of any size, and the server cuts the connection at a message over its
@@ -137,6 +138,13 @@ class Page:
         except Exception as error:  # of a damaged run folder, or a missing library: the page has to say so
             self._problem, self._reason = "no_model", " ".join(str(error).split()) or type(error).__name__
         self._render()
+        asyncio.ensure_future(self._repeat())
+
+    async def _repeat(self) -> None:
+        """Say again that the model is there: a tab that was fetching the widgets just then has missed it."""
+        for seconds in REPEATS:
+            await asyncio.sleep(seconds)
+            self.parts["status"].send_state("value")
 
     async def examine(self) -> None:
         """Find tumours in the image and show them, unless another image has come meanwhile."""

@@ -58,6 +58,7 @@ def serve(notebook: Path, port: int) -> None:
             raise InputError(f"port {port}: {error.strerror}; choose another with --port") from None
     # The page's process runs in the notebook's folder.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(runs.PROJECT), os.environ.get("PYTHONPATH")]))
+    temporary = tempfile.gettempdir()
     IOLoop.current().add_callback(print, f"http://{ADDRESS}:{port}/ (Ctrl-C ends it)", flush=True)  # once it listens
     Voila.launch_instance(
         argv=[],
@@ -67,6 +68,8 @@ def serve(notebook: Path, port: int) -> None:
         ip=ADDRESS,
         port=port,
         port_retries=0,
+        # For sockets, whose addresses have 104 bytes at most; Voilà's and Jupyter's names take 64 of them.
+        connection_dir_root=temporary if len(os.fsencode(temporary)) < 40 else "/tmp",
         open_browser=False,
         log_level="ERROR",
         tornado_settings={

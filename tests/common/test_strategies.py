@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from pathlib import Path
 import numpy as np, tensorflow as tf
 from tensorflow import keras
 from common import devices, encoders, training, whole_batch
-from common.errors import InputError
+from common.errors import InputError, exits_cleanly
 
 root, strategy, cases = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 if strategy == "mirrored":
@@ -64,23 +65,28 @@ def batches(epoch):
     return tf.data.Dataset.from_tensor_slices(parts).batch(4)
 
 sound = whole_batch.Loss, whole_batch.BatchNormalization
-for case in cases:
-    whole_batch.Loss, whole_batch.BatchNormalization = sound
-    if case == "loss of each device":
-        whole_batch.Loss = lambda loss: loss
-    if case == "statistics of each device":
-        whole_batch.BatchNormalization = keras.layers.BatchNormalization
-    loss = "binary_crossentropy" if case == "weighted" else library.bce_dice_loss
-    model = build(loss, [] if case == "weighted" else [keras.metrics.BinaryAccuracy(name="accuracy")])
-    title = f"{case} {devices.index}" if case == "different" else case
-    watched = batches(2)
-    validate = lambda model: {"val_loss": np.ravel(model.evaluate(watched, verbose=0))[0]}
-    try:
-        training.fit(model, batches, 2, root / case, title, validate, keep_lowest="val_loss")
-    except InputError as error:
-        print(f"error: {error}")
-    except devices.Dismissed:
-        print(f"dismissed from {case}")
+@exits_cleanly
+def main():
+    global case
+    for case in cases:
+        whole_batch.Loss, whole_batch.BatchNormalization = sound
+        if case == "loss of each device":
+            whole_batch.Loss = lambda loss: loss
+        if case == "statistics of each device":
+            whole_batch.BatchNormalization = keras.layers.BatchNormalization
+        loss = "binary_crossentropy" if case == "weighted" else library.bce_dice_loss
+        model = build(loss, [] if case == "weighted" else [keras.metrics.BinaryAccuracy(name="accuracy")])
+        title = f"{case} {devices.index}" if case == "different" else case
+        watched = batches(2)
+        validate = lambda model: {"val_loss": np.ravel(model.evaluate(watched, verbose=0))[0]}
+        try:
+            training.fit(model, batches, 2, root / case, title, validate, keep_lowest="val_loss")
+        except InputError as error:
+            print(f"error: {error}")
+        except devices.Dismissed:
+            print(f"dismissed from {case}")
+
+main()
 """
 
 
@@ -171,6 +177,24 @@ def test_two_workers_killed_and_started_again_end_with_the_weights_of_one_device
     assert "dismissed" not in first
     assert largest_difference(one / "pooled", tmp_path / "pooled") < TOLERANCE
     assert sorted(path.name for path in (tmp_path / "pooled").iterdir()) == ["history.csv", "weights.h5"]
+
+
+@pytest.mark.parametrize("end, status", [("return", 0), ("raise devices.Dismissed", 0), ("raise InputError", 2)])
+def test_a_worker_ends_with_its_status_whatever_its_libraries_do_last(end, status):
+    lines = f"""
+        import atexit, os
+        from common import devices, errors
+        from common.errors import InputError, exits_cleanly
+        atexit.register(os.abort)
+        errors.at_once = True
+        @exits_cleanly
+        def main():
+            print("kept", end="")
+            {end}
+        main()
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], cwd=PROJECT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (status, "kept"), ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,21 @@ def test_an_image_may_come_before_the_model():
     assert TEXTS["tr"]["ready"] in text(waiting, "status") and not waiting.detect.disabled
 
 
+def test_a_tab_that_was_still_fetching_the_page_is_told_again(monkeypatch):
+    monkeypatch.setattr(page, "REPEATS", (0, 0))
+    made, said = page.Page(lambda: detector, ORIGIN), []
+    monkeypatch.setattr(type(made.parts["status"]), "send_state", lambda widget, key: said.append((key, widget.value)))
+
+    async def wait():
+        await made.start()
+        said.clear()
+        while len(said) < 2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(wait(), 10))
+    assert all(key == "value" and TEXTS["tr"]["choose"] in value for key, value in said)
+
+
 def test_a_model_that_cannot_be_loaded_is_explained():
     def load():
         raise InputError("runs/x/weights.h5: damaged <file>")
@@ -364,7 +379,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(browser, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
+    folder = tmp_path_factory.mktemp("too_long_for_the_address_of_a_socket_in_it")
     cell = "\n".join(
         [
             "import numpy as np",
