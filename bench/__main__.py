@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, List, Literal, Sequence, Tuple
+from typing import Dict, List, Literal, Optional, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -37,8 +37,8 @@ class Options:
     """Two minutes of smaller cases instead of twenty: to see that all of it runs."""
     only: Tuple[Literal["metrics", "tiling", "encoders", "pipeline", "table", "gpu"], ...] = (*SUBJECTS, "gpu")
     """Subjects to measure."""
-    out: Path = Path("results/bench")
-    """Folder of the CSV files and the figure."""
+    out: Optional[Path] = None
+    """Folder of the CSV files and the figure; results/bench by default, results/demo/bench for --quick."""
 
 
 def measure(only: Sequence[str], scale: Scale, out: Path) -> Dict[str, List[Row]]:
@@ -58,6 +58,17 @@ def measure(only: Sequence[str], scale: Scale, out: Path) -> Dict[str, List[Row]
         runs.write_csv(out / f"{name}.csv", pandas.DataFrame(measured[name], columns=Row._fields))
         files.write_json(out / f"{name}.json", runs.environment(**machine))
     return measured
+
+
+def load(folder: Path) -> Tuple[Dict[str, List[Row]], str]:
+    """Read the rows of all subjects measured into a folder, in one run or in several; and their commits."""
+    rows, commits = {}, {}
+    for name in (*SUBJECTS, "gpu"):
+        if (folder / f"{name}.csv").exists():
+            table = pandas.read_csv(folder / f"{name}.csv")
+            rows[name] = [Row(*line) for line in table.itertuples(index=False)]
+            commits[runs.read_json(folder / f"{name}.json")["commit"]] = True
+    return rows, ", ".join(commits)
 
 
 def show(measured: Dict[str, List[Row]], console: Console) -> None:
@@ -92,11 +103,13 @@ def main() -> None:
     """Measure from the command line."""
     options = tyro.cli(Options, prog="python -m bench", description=Options.__doc__)
     scale = QUICK if options.quick else FULL
-    measured = measure(options.only, scale, options.out)
-    title = f"{scale.name} cases · {gpu.device_name()} · commit {runs.commit()}"
-    figure.draw(options.out / "bench.png", measured, title)
+    # Rough ratios do not replace measured ones.
+    out = options.out or Path("results/demo/bench" if options.quick else "results/bench")
+    measured = measure(options.only, scale, out)
+    rows, commits = load(out)
+    figure.draw(out / "bench.png", rows, f"{scale.name} cases · {gpu.device_name()} · commit {commits}")
     show(measured, Console(width=None if sys.stdout.isatty() else 160))
-    print(f"written: CSV files and bench.png in {options.out}")
+    print(f"written: CSV files and bench.png in {out}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 _LARGEST = 2**31  # two ids below it fit into an int64
+_BAND = 2**18  # pixels that are compared and hashed at a time, within the processor's cache
 
 
 class PanopticQuality(NamedTuple):
@@ -137,16 +138,7 @@ def _overlaps(true: np.ndarray, pred: np.ndarray) -> _Overlaps:
         raise ValueError(f"label maps must be 2-D and of equal shape, got {true.shape} and {pred.shape}")
     if true.dtype.kind not in "biu" or pred.dtype.kind not in "biu":
         raise ValueError(f"label maps must be integer or bool, got {true.dtype} and {pred.dtype}")
-    true, pred = true.ravel(), pred.ravel()
-    changes = true[1:] != true[:-1]
-    changes |= pred[1:] != pred[:-1]
-    starts = np.concatenate([np.zeros(min(true.size, 1), np.intp), np.flatnonzero(changes) + 1])
-    lengths = np.diff(starts, append=true.size)
-    # Both ids in one number: what is left to do is for the few pairs of ids, not for the many runs. Hashing is several
-    # times faster than the sorting of np.unique, and gives the pairs in the order of first appearance.
-    true, pred = _below(_LARGEST, true[starts]), _below(_LARGEST, pred[starts])
-    pair_of_run, pairs = pandas.factorize(true * _LARGEST + pred)
-    pixels = _sums(pair_of_run, lengths, pairs.size)
+    pairs, pixels = _count(_bounded(true.ravel()), _bounded(pred.ravel()))
     true, pred = np.divmod(pairs, _LARGEST)
     true, true_area = _renumber(true, pixels)
     pred, pred_area = _renumber(pred, pixels)
@@ -157,13 +149,35 @@ def _overlaps(true: np.ndarray, pred: np.ndarray) -> _Overlaps:
     return _Overlaps(true_area, pred_area, rows, columns, intersection, union)
 
 
-def _below(limit: int, labels: np.ndarray) -> np.ndarray:
-    """Give the ids of a map as int64, renamed where they are not all below `limit`; the background stays 0."""
-    if labels.size and labels.min() < 0:
+def _bounded(labels: np.ndarray) -> np.ndarray:
+    """Rename the ids of a map where they are not all below `_LARGEST`; the background stays 0."""
+    if labels.dtype == bool or np.iinfo(labels.dtype).max < _LARGEST or labels.max(initial=0) < _LARGEST:
+        return labels
+    return pandas.factorize(np.concatenate([np.zeros(1, labels.dtype), _checked(labels)]))[0][1:]
+
+
+def _checked(labels: np.ndarray) -> np.ndarray:
+    if labels.min() < 0:
         raise ValueError(f"label maps must hold no negative id, got {labels.min()}")
-    if labels.size and labels.max() >= limit:
-        labels = pandas.factorize(np.concatenate([np.zeros(1, labels.dtype), labels]))[0][1:]
-    return labels.astype(np.int64)
+    return labels
+
+
+def _count(true: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the pairs of ids, true * _LARGEST + pred, in the order of their first pixels, and the pixels of each."""
+    pairs, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for first in range(0, true.size, _BAND):
+        band_true, band_pred = true[first : first + _BAND], pred[first : first + _BAND]
+        changes = np.ones(band_true.size, bool)
+        changes[1:] = band_true[1:] != band_true[:-1]
+        changes[1:] |= band_pred[1:] != band_pred[:-1]
+        starts = np.flatnonzero(changes)
+        true_ids, pred_ids = _checked(band_true[starts]), _checked(band_pred[starts])
+        # Hashing: several times faster than the sorting of np.unique, and already in the order of first appearance.
+        pair_of_run, unique = pandas.factorize(true_ids.astype(np.int64) * _LARGEST + pred_ids.astype(np.int64))
+        pairs.append(unique)
+        pixels.append(_sums(pair_of_run, np.diff(starts, append=band_true.size), unique.size))
+    found, unique = pandas.factorize(np.concatenate(pairs))
+    return unique, _sums(found, np.concatenate(pixels), unique.size)
 
 
 def _renumber(ids: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

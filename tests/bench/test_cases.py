@@ -47,7 +47,9 @@ def test_a_subject_runs_and_leaves_its_files(subject, tmp_path):
     written = pandas.read_csv(tmp_path / f"{subject}.csv")
     assert list(written.columns) == list(Row._fields) and len(written) == len(rows)
     assert (tmp_path / f"{subject}.json").exists()
-    figure.draw(tmp_path / "bench.png", measured, "smoke")
+    rows_read, commits = command.load(tmp_path)
+    assert [row[:6] for row in rows_read[subject]] == [row[:6] for row in rows] and commits
+    figure.draw(tmp_path / "bench.png", rows_read, "smoke")
     assert read_rgb(tmp_path / "bench.png").std() > 5
     console = Console(record=True, width=200)
     command.show(measured, console)

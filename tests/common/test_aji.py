@@ -197,6 +197,21 @@ def test_ids_that_float64_cannot_tell_apart():
     assert aji.aji(true, np.array([[5, 8, 200, 0]], np.uint8)) == 1
 
 
+def test_a_negative_id_is_refused_beside_one_of_any_size():
+    true = np.array([[2**40, -1]])
+    with pytest.raises(ValueError, match="negative id, got -1"):
+        aji.aji(true, np.abs(true))
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 40, 1199])
+def test_maps_of_several_bands_score_as_in_one(pixels, monkeypatch):
+    true, pred = np.random.default_rng(pixels).integers(0, 30, (2, 40, 30)) * 2**36
+    true[:20, 5:9], pred[3:33, 7:12] = 1, 2
+    expected = [score(true, pred) for score in SCORES]
+    monkeypatch.setattr(aji, "_BAND", pixels)
+    assert [score(true, pred) for score in SCORES] == expected
+
+
 def test_a_bool_map_is_one_instance():
     true = np.array([[True, False, True]])
     assert aji.aji(true, np.array([[4, 0, 4]])) == 1
