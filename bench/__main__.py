@@ -80,12 +80,17 @@ def show(measured: Dict[str, List[Row]], console: Console) -> None:
         for row in rows:
             if row.n:
                 met = "green" if not row.ratio < row.target else "red"
-                cells = [f"{row.ours:.3g} {row.unit}", row.peer, f"{row.theirs:.3g} {row.unit}"]
-                cells.append(f"[{met}]{row.ratio:.3g}×[/]")
+                cells = [f"{_short(row.ours)} {row.unit}", row.peer, f"{_short(row.theirs)} {row.unit}"]
+                cells.append(f"[{met}]{_short(row.ratio)}×[/]")
             else:
                 cells = ["–", row.peer, row.note, "–"]
-            grid.add_row(row.case, *cells, f"{row.target:.3g}×" if np.isfinite(row.target) else "–")
+            grid.add_row(row.case, *cells, f"{_short(row.target)}×" if np.isfinite(row.target) else "–")
         console.print(grid)
+
+
+def _short(number: float) -> str:
+    """Three digits, of large numbers all."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _versions() -> Dict[str, str]:
