@@ -76,7 +76,8 @@ class Kill(NamedTuple):
 def soak(paper: Paper, kills: int, folder: Path, moments: random.Random, progress: Progress) -> Outcome:
     """Train once undisturbed; then train, kill and resume until `kills` have struck, comparing each end with it.
 
-    Each kill strikes in a stage that the training has before it, all of them equally likely, and at any moment in it.
+    Each kill strikes in a stage that the training has before it, all of them equally likely, and at any moment in it. A
+    training that was killed after its last epoch is then left to end.
     """
     outcome = Outcome(paper)
     data, folder = folder / "data", folder / paper
@@ -86,7 +87,7 @@ def soak(paper: Paper, kills: int, folder: Path, moments: random.Random, progres
     expected = run_folder(folder / "whole")
     while True:
         broken = folder / f"broken{outcome.finished}"
-        while len(outcome.killed) < kills:
+        while len(outcome.killed) < kills and stage_of(broken) <= EPOCHS:  # one kill after training is enough
             stage = moments.randint(stage_of(broken), EPOCHS + 1)
             if attempt(paper, data, broken, Kill(stage, moments.random() * lasting.get(stage, 0))) is not None:
                 break
@@ -252,7 +253,7 @@ def main() -> None:
         if share:
             print(f"{paper}: {share} kills", flush=True)
             outcomes.append(soak(paper, share, options.folder, moments, progress))
-    Console().print(table(outcomes))
+    Console(width=None if sys.stdout.isatty() else 100).print(table(outcomes))
     for line in [difference for outcome in outcomes for difference in outcome.differences]:
         print(f"differs: {line}")
     if any(outcome.differences for outcome in outcomes):
