@@ -17,6 +17,7 @@ from common import errors, gpu
 from common.errors import InputError
 
 EXPECTED = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
+LINGER = 5  # seconds
 strategy = None  # tf.distribute.Strategy of this process; None is one device
 workers, index = 1, 0  # how many processes train together, and which of them this one is
 
@@ -46,8 +47,9 @@ def use(name: Optional[str]) -> None:
         if not follows():
             print(f"waiting for {workers} workers", flush=True)
         # TensorFlow 2.9 takes its server down while threads of it still run: a worker that is done sometimes aborts
-        # ("terminate called without an active exception"), which a scheduler would take for a failure.
-        errors.at_once = True
+        # ("terminate called without an active exception"), which a scheduler would take for a failure. So it ends
+        # without that, but only once the others have fetched its part of what was exchanged last.
+        errors.linger = LINGER
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         return
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import sys
+import time
 from typing import Callable
 
 # What the surroundings of a program do to it, and what helps.
@@ -17,7 +18,7 @@ _REMEDIES = {
     errno.EIO: "copy what is on this disk to another",
 }
 
-at_once = False  # whether a process ends without its libraries' own ending; `common.devices` says why
+linger = None  # seconds after which a process ends without its libraries' own ending; `common.devices` says why
 
 
 class InputError(Exception):
@@ -39,12 +40,13 @@ def exits_cleanly(main: Callable[..., None]) -> Callable[..., None]:
         try:
             status = _status(main, args, kwargs)
         except SystemExit as end:  # --help, and a worker that does not lead
-            if not at_once:
+            if linger is None:
                 raise
             status = end.code
-        if at_once:
+        if linger is not None:
             sys.stdout.flush()
             sys.stderr.flush()
+            time.sleep(linger)
             os._exit(status or 0)
         if status:
             sys.exit(status)

@@ -49,7 +49,8 @@ def test_a_subject_runs_and_leaves_its_files(subject, tmp_path):
     assert (tmp_path / f"{subject}.json").exists()
     rows_read, commits = command.load(tmp_path)
     assert [(row.case, row.peer, row.n) for row in rows_read[subject]] == [(row.case, row.peer, row.n) for row in rows]
-    assert np.allclose([row.ratio for row in rows_read[subject]], [row.ratio for row in rows]) and commits
+    assert np.allclose([row.ratio for row in rows_read[subject]], [row.ratio for row in rows], equal_nan=True)
+    assert commits
     figure.draw(tmp_path / "bench.png", rows_read, "smoke")
     assert read_rgb(tmp_path / "bench.png").std() > 5
     console = Console(record=True, width=200)

@@ -186,7 +186,7 @@ def test_a_worker_ends_with_its_status_whatever_its_libraries_do_last(end, statu
         from common import devices, errors
         from common.errors import InputError, exits_cleanly
         atexit.register(os.abort)
-        errors.at_once = True
+        errors.linger = 0
         @exits_cleanly
         def main():
             print("kept", end="")
