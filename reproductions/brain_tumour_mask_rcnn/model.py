@@ -54,6 +54,11 @@ class Trainable(keras.Model):
         self.task.train_step(data, self.network, self.optimizer, self.losses_seen)
         return {metric.name.replace("total_loss", "loss"): metric.result() for metric in self.losses_seen}
 
+    def forward(self, images: tf.Tensor, labels: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
+        """Compute what a training step computes, up to its losses."""
+        truth = {name: labels[name] for name in ("anchor_boxes", "gt_boxes", "gt_classes", "gt_masks")}
+        return self.network(images, image_shape=labels["image_info"][:, 1], training=True, **truth)
+
 
 def build(config: Config, initialise: bool = True) -> Trainable:
     """Build and compile the network.
