@@ -21,8 +21,8 @@ from tensorflow import keras
 
 from common import encoders, runs, training
 from common.errors import InputError
+from reproductions.brain_tumour_mask_rcnn import batchnorm, matterport
 from reproductions.brain_tumour_mask_rcnn import config as constants
-from reproductions.brain_tumour_mask_rcnn import matterport
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -122,6 +122,12 @@ def inputs(examples: tf.data.Dataset, config: Config) -> tf.data.Dataset:
     )
     parsed = examples.map(parser.parse_fn(is_training=True), num_parallel_calls=tf.data.AUTOTUNE)
     return parsed.batch(config.batch_size, drop_remainder=True).prefetch(2)
+
+
+def renew_averages(model: Trainable, examples: tf.data.Dataset, config: Config) -> None:
+    """Take the averages of BatchNorm over `data.examples` when training is over; not where they stay as loaded."""
+    if config.from_scratch:
+        batchnorm.renew_averages(model.network, model.forward, inputs(examples, config), config.run_id)
 
 
 class Detector:

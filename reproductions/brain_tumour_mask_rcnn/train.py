@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List
 
-import tensorflow as tf
-
 from common import cli, devices, encoders, gpu, manifests, runs, training
 from common.errors import InputError, exits_cleanly
-from reproductions.brain_tumour_mask_rcnn import batchnorm, data, detections, metrics, parts
 from reproductions.brain_tumour_mask_rcnn import config as configs
+from reproductions.brain_tumour_mask_rcnn import data, detections, metrics, parts
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -40,16 +38,14 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
         # Some gradients of this network have no deterministic kernel on a GPU.
         training.start(config.seed, config.precision, deterministic=False)
         network = model.build(config)
-
-        def batches(epoch: int) -> tf.data.Dataset:
-            return model.inputs(data.examples(seen, config, epoch), config)
-
-        def finish(trained: model.Trainable) -> None:
-            if config.from_scratch:  # else BatchNorm has not learned
-                renewal = batches(config.epochs)  # as an epoch more would see
-                batchnorm.renew_averages(trained.network, trained.forward, renewal, config.run_id)
-
-        training.fit(network, batches, config.epochs, run.folder, config.run_id, finish=finish)
+        training.fit(
+            network,
+            lambda epoch: model.inputs(data.examples(seen, config, epoch), config),
+            config.epochs,
+            run.folder,
+            config.run_id,
+            finish=lambda trained: model.renew_averages(trained, data.examples(seen, config, config.epochs), config),
+        )
         detector = model.Detector(network, config)
         for sample in [*watched, *tested]:
             detections.save(path_of(run, sample.id), detector(sample.image, configs.LOWEST_SCORE))
