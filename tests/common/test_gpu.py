@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import os
 import re
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from common import gpu
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMANDS = sorted(path for path in PROJECT.glob("reproductions/**/*.py") if "__main__" in path.read_text("utf-8"))
 
 
 @pytest.fixture()
@@ -60,3 +64,15 @@ def test_the_cpu_is_named_and_announced_in_one_line_and_tensorflow_starts_quietl
     assert announced.startswith("no GPU found: running on the CPU")
     assert re.fullmatch(r"CPU \(\d+ cores, .+\)", name)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.relative_to(PROJECT).as_posix())
+def test_no_command_imports_tensorflow_before_it_is_set_up(path):
+    imported = []
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            imported += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported.append(node.module)
+    roots = [name.partition(".")[0] for name in imported]
+    assert "tensorflow" not in (roots[: roots.index("common")] if "common" in roots else roots)
