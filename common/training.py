@@ -87,7 +87,6 @@ def fit(
     validate: Optional[Callable[[keras.Model], Dict[str, float]]] = None,
     rate: Optional[Callable[[List[dict]], float]] = None,
     keep_lowest: Optional[str] = None,
-    finish: Optional[Callable[[keras.Model], None]] = None,
 ) -> pandas.DataFrame:
     """Train a compiled model for `epochs`, resuming from whatever `folder` holds.
 
@@ -100,8 +99,6 @@ def fit(
         validate: called after each epoch; what it returns joins the epoch's line. It must draw nothing at random.
         rate: called before each epoch with the lines of history so far; gives the learning rate, which else stays.
         keep_lowest: column of the history; the first epoch with its lowest value gives the weights, else the last does.
-        finish: called with the trained model before its weights are kept, to change what is not learned. It is called
-            again where a training is killed in it.
 
     The steps are divided among the devices of `devices.strategy`; the model itself is on one, and is what `validate`
     gets. Of several workers only the first one returns.
@@ -164,8 +161,6 @@ def fit(
     if devices.follows():
         raise devices.Dismissed
 
-    if finish:
-        finish(model)
     table = pandas.DataFrame(history)
     runs.write_csv(history_file, table)
     with files.atomic_path(weights) as path:

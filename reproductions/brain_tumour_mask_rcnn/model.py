@@ -21,8 +21,8 @@ from tensorflow import keras
 
 from common import encoders, runs, training
 from common.errors import InputError
-from reproductions.brain_tumour_mask_rcnn import batchnorm, matterport
 from reproductions.brain_tumour_mask_rcnn import config as constants
+from reproductions.brain_tumour_mask_rcnn import matterport
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -53,11 +53,6 @@ class Trainable(keras.Model):
     def train_step(self, data) -> Dict[str, tf.Tensor]:
         self.task.train_step(data, self.network, self.optimizer, self.losses_seen)
         return {metric.name.replace("total_loss", "loss"): metric.result() for metric in self.losses_seen}
-
-    def forward(self, images: tf.Tensor, labels: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
-        """Compute what a training step computes, up to its losses."""
-        truth = {name: labels[name] for name in ("anchor_boxes", "gt_boxes", "gt_classes", "gt_masks")}
-        return self.network(images, image_shape=labels["image_info"][:, 1], training=True, **truth)
 
 
 def build(config: Config, initialise: bool = True) -> Trainable:
@@ -122,12 +117,6 @@ def inputs(examples: tf.data.Dataset, config: Config) -> tf.data.Dataset:
     )
     parsed = examples.map(parser.parse_fn(is_training=True), num_parallel_calls=tf.data.AUTOTUNE)
     return parsed.batch(config.batch_size, drop_remainder=True).prefetch(2)
-
-
-def renew_averages(model: Trainable, examples: tf.data.Dataset, config: Config) -> None:
-    """Take the averages of BatchNorm over `data.examples` when training is over; not where they stay as loaded."""
-    if config.from_scratch:
-        batchnorm.renew_averages(model.network, model.forward, inputs(examples, config), config.run_id)
 
 
 class Detector:

@@ -44,7 +44,6 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
             config.epochs,
             run.folder,
             config.run_id,
-            finish=lambda trained: model.renew_averages(trained, data.examples(seen, config, config.epochs), config),
         )
         detector = model.Detector(network, config)
         for sample in [*watched, *tested]:
