@@ -122,9 +122,8 @@ def inputs(examples: tf.data.Dataset, config: Config) -> tf.data.Dataset:
 class Detector:
     """A network that finds tumours in images of any size."""
 
-    def __init__(self, model: Trainable, config: Config):
-        self.config = config
-        self.network = model.network
+    def __init__(self, network: keras.Model, config: Config):
+        self.network, self.config = network, config
         self._outputs = tf.function(self._detect, [tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
 
     def __call__(self, image: np.ndarray, min_score: Optional[float] = None) -> Detections:
@@ -166,7 +165,7 @@ def load(folder: Path) -> Detector:
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder}: not a finished training of a brain tumour network ({reason})") from None
-    return Detector(model, config)
+    return Detector(model.network, config)
 
 
 def _settings(config: Config) -> garden.MaskRCNN:

@@ -45,7 +45,7 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
             run.folder,
             config.run_id,
         )
-        detector = model.Detector(network, config)
+        detector = model.Detector(network.network, config)
         for sample in [*watched, *tested]:
             detections.save(path_of(run, sample.id), detector(sample.image, configs.LOWEST_SCORE))
         run.save_metrics(metrics.per_image(tested, found(run, tested), config.min_score))

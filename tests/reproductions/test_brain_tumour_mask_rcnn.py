@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -566,7 +565,7 @@ def test_boxes_and_masks_come_back_to_the_pixels_of_the_image():
             "detection_masks": tf.constant(np.stack([half, half * 0 + 1, half])[None]),
         }
 
-    find = model.Detector(types.SimpleNamespace(network=network), TINY)
+    find = model.Detector(network, TINY)
     image = np.zeros((80, 128, 3), np.uint8)  # shrunk by two, padded at the bottom
     boxes, scores, masks = find(image)
     np.testing.assert_allclose(boxes, [[16, 32, 48, 112]])
