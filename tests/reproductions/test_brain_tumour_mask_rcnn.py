@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from common.errors import InputError
 from common.images import read_mask, read_rgb
 from reproductions.brain_tumour_mask_rcnn import (
     annotations,
+    check_batchnorm,
     config,
     data,
     detections,
@@ -530,6 +532,20 @@ def test_a_finished_training_detects_in_files_what_it_detected_in_its_test_image
         boxes, scores, masks = detector(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8), 0.0)
         assert masks.shape == (len(scores), *shape) and masks.dtype == bool and boxes.dtype == np.float32
         assert (boxes >= 0).all() and (boxes <= [*shape, *shape]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+@pytest.mark.slow
+def test_a_finished_training_is_compared_with_other_statistics(finished, data_root, monkeypatch, capsys):
+    folder = next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir())
+    monkeypatch.setattr(sys, "argv", ["check", str(folder), "--data-root", str(data_root)])
+    check_batchnorm.main()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    scores = {" ".join(words[:-5]): words[-5:] for words in lines if len(words) > 5}
+    header, kept, renewed, own = scores
+    assert kept == "averages of training" and renewed == "averages over 2 training images" and own == "each image's own"
+    run = types.SimpleNamespace(folder=folder, split=runs.read_json(folder / "split.json"))
+    table = train.scores(run, manifests.find("brain_mri", data_root), replace(TINY, protocol="corrected"))
+    assert scores[kept] == [f"{table[metric]:.4f}" for metric in scores[header]]
 
 
 @pytest.mark.slow
