@@ -28,17 +28,17 @@ from common import devices, files, runs, whole_batch
 from common.errors import InputError
 
 
-def start(seed: int, precision: str = "float32", deterministic: bool = True) -> None:
+def start(seed: int, precision: str = "float32", deterministic_on_gpu: bool = True) -> None:
     """Put TensorFlow into the state that every run starts from: seeded, deterministic, with this precision.
 
     Args:
         seed: for Python, numpy and TensorFlow.
         precision: "float32", "mixed_bfloat16" or "mixed_float16" (Keras policy names).
-        deterministic: False for a network with operations that have no deterministic kernel on a GPU.
+        deterministic_on_gpu: False for a network some of whose gradients have no deterministic kernel there.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    if deterministic:
+    if deterministic_on_gpu or not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(precision)
 

@@ -3,9 +3,6 @@
 A training that is killed any number of times has to end with the files of one that was left alone: weights, history,
 split, predictions and scores per image, to the bit, and nothing beside them. In the smoke profile on synthetic images,
 on the processor; the exit code is 1 where anything differs. What was measured stands in docs/reliability.md.
-
-Mask R-CNN is held to TOLERANCE only: which regions a step learns from is drawn inside Model Garden, by generators that
-neither repeat themselves in another process nor are part of a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
 
 import h5py
 import numpy as np
-import pandas
 import tyro
 from rich import box
 from rich.console import Console
@@ -36,9 +32,6 @@ Paper = Literal["tnbc_linknet", "busi_resnext_unet", "brecahad_slicing", "polyp_
 PAPERS: Tuple[Paper, ...] = Paper.__args__
 EPOCHS = 4  # so that most kills meet a state to resume from
 OWN = ("environment.json", ".lock")  # of each attempt, and meant to differ
-# Largest relative difference of the loss of an epoch. Two trainings that were left alone differed by up to 0.5 %, and
-# one epoch changes it by 4 % or more, so that a lost one would show.
-TOLERANCE = {"brain_tumour_mask_rcnn": 0.02}
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ def soak(paper: Paper, kills: int, folder: Path, moments: random.Random, progres
         if not (run_folder(broken) / "metrics.csv").exists():
             attempt(paper, data, broken)
         outcome.finished += 1
-        differing = differences(expected, run_folder(broken), TOLERANCE.get(paper, 0))
+        differing = differences(expected, run_folder(broken))
         outcome.differences += [f"{run_folder(broken)}: {name}" for name in differing]
         if not differing:
             shutil.rmtree(broken)
@@ -173,31 +166,20 @@ def struck(runs_root: Path) -> str:
     return f"in epoch {kept + 1}" if kept < EPOCHS else "after training"
 
 
-def differences(whole: Path, broken: Path, tolerance: float = 0) -> List[str]:
-    """The files of two run folders that differ, or that only one of them has, as paths in it.
-
-    With a `tolerance`, trained numbers may differ: the losses by this part, all others in any way.
-    """
+def differences(whole: Path, broken: Path) -> List[str]:
+    """The files of two run folders that differ, or that only one of them has, as paths in it."""
     paths = {path.relative_to(folder) for folder in (whole, broken) for path in folder.rglob("*") if path.is_file()}
     names = sorted(path.as_posix() for path in paths if path.name not in OWN)
-    return [name for name in names if not alike(whole / name, broken / name, tolerance)]
+    return [name for name in names if not alike(whole / name, broken / name)]
 
 
-def alike(one: Path, other: Path, tolerance: float) -> bool:
+def alike(one: Path, other: Path) -> bool:
     """Compare two files: their bytes or, as HDF5 has freedom in its layout, its names and the bytes of its arrays."""
     if not (one.is_file() and other.is_file()):
         return False
     if one.suffix == ".h5":
         arrays, others = hdf5(one), hdf5(other)
-        if tolerance:
-            return {name: a.shape for name, a in arrays.items()} == {name: a.shape for name, a in others.items()}
         return {name: a.tobytes() for name, a in arrays.items()} == {name: a.tobytes() for name, a in others.items()}
-    if tolerance and one.name == "history.csv":
-        table, second = pandas.read_csv(one), pandas.read_csv(other)
-        equal = table[["epoch", "learning_rate"]].equals(second[["epoch", "learning_rate"]])
-        return equal and np.allclose(second["loss"], table["loss"], rtol=tolerance, atol=0)
-    if tolerance and (one.name == "metrics.csv" or one.parent.name == "predictions"):
-        return True
     return one.read_bytes() == other.read_bytes()
 
 
@@ -258,10 +240,7 @@ def main() -> None:
         print(f"differs: {line}")
     if any(outcome.differences for outcome in outcomes):
         sys.exit(1)
-    tolerant = [
-        f"{paper} within {share:.0%} of the loss" for paper, share in TOLERANCE.items() if paper in options.papers
-    ]
-    print("; ".join(["all trainings ended alike, to the bit", *tolerant]))
+    print("all trainings ended alike, to the bit")
     shutil.rmtree(options.folder)
 
 

@@ -109,7 +109,7 @@ def main() -> None:
         table.add_row(name, *(f"{scores[metric]:.4f}" for metric in SHOWN))
 
     add("averages of training")
-    batches = model.inputs(data.examples(seen, config, config.epochs), config)
+    batches = model.inputs(data.examples(seen, config, config.epochs), config, config.epochs)
     renew_averages(network, forward, batches)
     add(f"averages over {len(batches)} training images")
     use_own(network)

@@ -22,7 +22,7 @@ from tensorflow import keras
 from common import encoders, runs, training
 from common.errors import InputError
 from reproductions.brain_tumour_mask_rcnn import config as constants
-from reproductions.brain_tumour_mask_rcnn import matterport
+from reproductions.brain_tumour_mask_rcnn import draws, matterport
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -41,9 +41,9 @@ BLOCKS = {"resnet101": (3, 4, 23, 3), "resnet14": (1, 1, 1, 1)}  # of the stages
 class Trainable(keras.Model):
     """A Mask R-CNN as `fit` trains it: Model Garden's training step, whose losses are the metrics."""
 
-    def __init__(self, network: keras.Model, task: MaskRCNNTask):
+    def __init__(self, network: keras.Model, task: MaskRCNNTask, seed: int):
         super().__init__(name="mask_rcnn")
-        self.network, self.task = network, task
+        self.network, self.task, self.seed = network, task, seed
         self.losses_seen = task.build_metrics(training=True)
 
     @property
@@ -51,7 +51,8 @@ class Trainable(keras.Model):
         return self.losses_seen
 
     def train_step(self, data) -> Dict[str, tf.Tensor]:
-        self.task.train_step(data, self.network, self.optimizer, self.losses_seen)
+        with draws.seeded(self.seed, draws.REGIONS, self.optimizer.iterations):
+            self.task.train_step(data, self.network, self.optimizer, self.losses_seen)
         return {metric.name.replace("total_loss", "loss"): metric.result() for metric in self.losses_seen}
 
 
@@ -90,7 +91,7 @@ def build(config: Config, initialise: bool = True) -> Trainable:
         for layer in network.submodules:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
-    model = Trainable(network, MaskRCNNTask(garden.MaskRCNNTask(model=settings)))
+    model = Trainable(network, MaskRCNNTask(garden.MaskRCNNTask(model=settings)), config.seed)
     model.built = True  # all its weights exist, so that they can be loaded
     model.compile(keras.optimizers.SGD(config.learning_rate, config.momentum, global_clipnorm=constants.CLIP_NORM))
     return model
@@ -102,7 +103,7 @@ def size(config: Config) -> int:
     return 4 * sum(int(np.prod(weight.shape)) for weight in network.weights)
 
 
-def inputs(examples: tf.data.Dataset, config: Config) -> tf.data.Dataset:
+def inputs(examples: tf.data.Dataset, config: Config, epoch: int) -> tf.data.Dataset:
     """Turn `data.examples` into batches of images, prepared, and the targets that Model Garden assigns to anchors."""
     settings = _settings(config)
     parser = Parser(
@@ -115,7 +116,14 @@ def inputs(examples: tf.data.Dataset, config: Config) -> tf.data.Dataset:
         aug_rand_hflip=config.flip,
         include_mask=True,
     )
-    parsed = examples.map(parser.parse_fn(is_training=True), num_parallel_calls=tf.data.AUTOTUNE)
+    parse = parser.parse_fn(is_training=True)
+
+    def prepare(number: tf.Tensor, example: Dict[str, tf.Tensor]):
+        with draws.seeded(config.seed, draws.ANCHORS, number):
+            return parse(example)
+
+    numbered = examples.enumerate(start=epoch * len(examples))
+    parsed = numbered.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return parsed.batch(config.batch_size, drop_remainder=True).prefetch(2)
 
 
@@ -158,7 +166,7 @@ def load(folder: Path) -> Detector:
     try:
         stored = runs.read_json(folder / "config.json")
         config = Config(**{field.name: stored[field.name] for field in fields(Config)})
-        training.start(config.seed, config.precision, deterministic=False)
+        training.start(config.seed, config.precision, deterministic_on_gpu=False)
         # The file is in an order that depends on which layers learn.
         model = build(config, initialise=False)
         model.load_weights(str(folder / "weights.h5"))

@@ -35,12 +35,11 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
 
         from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
 
-        # Some gradients of this network have no deterministic kernel on a GPU.
-        training.start(config.seed, config.precision, deterministic=False)
+        training.start(config.seed, config.precision, deterministic_on_gpu=False)
         network = model.build(config)
         training.fit(
             network,
-            lambda epoch: model.inputs(data.examples(seen, config, epoch), config),
+            lambda epoch: model.inputs(data.examples(seen, config, epoch), config, epoch),
             config.epochs,
             run.folder,
             config.run_id,

@@ -144,13 +144,13 @@ def test_dropout_rate_and_lowest_epoch_survive_a_kill(tmp_path):
             np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-def test_determinism_is_asked_for_unless_the_network_has_none(monkeypatch):
-    asked = []
-    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(1))
-    training.start(0, deterministic=False)
-    assert not asked
-    training.start(0)
-    assert asked
+@pytest.mark.parametrize(("gpus", "on_gpu", "asked"), [([], True, 1), ([], False, 1), ([1], True, 1), ([1], False, 0)])
+def test_determinism_is_asked_for_unless_a_gpu_has_none(monkeypatch, gpus, on_gpu, asked):
+    calls = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append(1))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    training.start(0, deterministic_on_gpu=on_gpu)
+    assert len(calls) == asked
 
 
 def test_dropout_silences_whole_channels_in_training_only():

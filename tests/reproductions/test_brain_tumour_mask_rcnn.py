@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,6 +28,7 @@ from reproductions.brain_tumour_mask_rcnn import (
     data,
     detections,
     drawing,
+    draws,
     duplicates,
     eval,
     metrics,
@@ -594,13 +597,60 @@ def test_boxes_and_masks_come_back_to_the_pixels_of_the_image():
     assert masks[1, 79, 30] and masks[1].sum() == pytest.approx(60 * 20, rel=0.15)
 
 
+def test_draws_depend_on_seed_purpose_number_and_order_alone():
+    def drawn(seed, purpose, number):
+        @tf.function(autograph=False)
+        def draw(number):
+            with draws.seeded(seed, purpose, number):
+                return tf.random.shuffle(tf.range(1000)), tf.random.shuffle(tf.range(1000)), tf.random.uniform([9])
+
+        first, second, third = draw(tf.constant(number))
+        assert sorted(first.numpy()) == sorted(second.numpy()) == list(range(1000))
+        assert (third.numpy() >= 0).all() and (third.numpy() < 1).all()
+        return first.numpy().tolist(), second.numpy().tolist(), third.numpy().tolist()
+
+    before = tf.random.shuffle, tf.random.uniform
+    one = drawn(0, draws.ANCHORS, 5)
+    assert one == drawn(0, draws.ANCHORS, 5) and one[0] != one[1]
+    for other in [(1, draws.ANCHORS, 5), (0, draws.REGIONS, 5), (0, draws.ANCHORS, 6)]:
+        assert all(ours != theirs for ours, theirs in zip(one, drawn(*other)))
+    assert (tf.random.shuffle, tf.random.uniform) == before
+
+
+def test_a_seeded_shuffle_favours_no_place():
+    def first(number):
+        with draws.seeded(0, draws.REGIONS, number):
+            return tf.random.shuffle(tf.range(4))[0]
+
+    counts = np.bincount(tf.function(lambda: tf.map_fn(first, tf.range(4000)))().numpy(), minlength=4)
+    assert (np.abs(counts - 1000) < 150).all()  # five standard deviations
+
+
+@pytest.mark.slow
+def test_targets_of_an_epoch_are_the_same_whenever_they_are_drawn(finished, data_set):
+    from reproductions.brain_tumour_mask_rcnn import model
+
+    settings_ = replace(TINY, steps_per_epoch=4, flip=True)
+    samples = data.load(data_set.folder, ["2", "3"])
+
+    def epoch(number):
+        tf.random.set_seed(time.time_ns())  # which decided all draws before they were seeded
+        batches = model.inputs(data.examples(samples, settings_, number), settings_, number).as_numpy_iterator()
+        found = [(images, *labels["rpn_score_targets"].values()) for images, labels in batches]
+        return [[array.tobytes() for array in arrays] for arrays in found]
+
+    assert epoch(1) == epoch(1)
+    assert all(one != other for one, other in zip(epoch(1), epoch(2)))
+
+
 @pytest.mark.slow
 def test_targets_lie_where_the_tumours_are(finished, data_set):
     from reproductions.brain_tumour_mask_rcnn import model
 
     sample_ = data.load(data_set.folder, ["2"])[0]  # not square: 128 wide, 112 high
     side = 64
-    images, labels = next(iter(model.inputs(data.examples([sample_], replace(TINY, steps_per_epoch=1), 0), TINY)))
+    one_step = replace(TINY, steps_per_epoch=1)
+    images, labels = next(iter(model.inputs(data.examples([sample_], one_step, 0), TINY, 0)))
     assert images.shape == (1, side, side, 3)
     boxes = labels["gt_boxes"][0, : len(sample_.masks)].numpy()
     np.testing.assert_allclose(boxes, sample_.boxes * side / 128, atol=0.02)

@@ -23,7 +23,7 @@ KINDS = {2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_vari
 def network():
     from reproductions.brain_tumour_mask_rcnn import model
 
-    training.start(0, deterministic=False)
+    training.start(0, deterministic_on_gpu=False)
     return model.build(replace(PROFILES["smoke"], encoder_weights="none")).network
 
 
