@@ -22,6 +22,7 @@ MAY_BE_ZERO = (
 )
 SHARES = ("fraction", "share", "crop", "dropout", "momentum", "score")
 SIDES = ("input_size", "side")  # of what a network gets, in pixels
+PARTS = ("validation_fraction", "test_fraction")  # of the data, the rest of which is for training
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,10 @@ def check(config: object) -> None:
             raise InputError(f"{option}: expected a number {bounds}")
         if field.name in SIDES and value % 32:
             raise InputError(f"{option}: expected a multiple of 32, which the network halves five times")
+    parts = {name: getattr(config, name) for name in PARTS if hasattr(config, name)}
+    if sum(parts.values()) >= 1:
+        told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in parts.items())
+        raise InputError(f"{told}: expected parts that leave images for training, so less than 1 together")
 
 
 def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> None:
@@ -118,8 +123,8 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
-        if not request.seeds or min(request.seeds) < 0:
-            raise InputError(f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0")
+        if not request.seeds or min(request.seeds) < 0 or len({*request.seeds}) < len(request.seeds):
+            raise InputError(f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0, each once")
         if request.cluster and request.strategy:
             raise InputError("--cluster and --strategy: expected one of the two; a worker trains a run on one device")
         devices.use(request.strategy)

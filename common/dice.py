@@ -108,7 +108,7 @@ def _stack(matrices, reduction: str | None) -> np.ndarray:
         raise ValueError(f"matrices must be integer (C, C) or (n, C, C), got {matrices.dtype} {matrices.shape}")
     if reduction not in ("per_image", "pooled", None):
         raise ValueError(f'reduction must be "per_image", "pooled" or None, got {reduction!r}')
-    stack = matrices.reshape(-1, *matrices.shape[-2:])
+    stack = matrices.reshape(-1, *matrices.shape[-2:]).astype(np.int64)  # as narrower sums would overflow
     if stack.size == 0 or not stack.sum(axis=(1, 2)).all():
         raise ValueError(f"every matrix must count at least one pixel, got an empty one among {len(stack)}")
     return stack.sum(axis=0, keepdims=True) if reduction == "pooled" else stack

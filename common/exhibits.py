@@ -197,12 +197,14 @@ def command(target: Optional[Command], results: pandas.DataFrame, trained: Seque
 def _weights(results: pandas.DataFrame, trained: Sequence[Run]) -> str:
     """Write encoder weights as the command line takes them; a file's name stands for its path on another machine."""
     used = list(dict.fromkeys(name for joined in results["encoder_weights"] for name in joined.split(" + ")))
-    general = [name for name in used if name in ("imagenet", "none")]
-    special = {run.config["encoder"]: run.config["encoder_weights"] for run in trained if "encoder" in run.config}
-    files = {encoder: name for encoder, name in special.items() if name in used and name not in general}
-    if not general:
-        return ",".join(_file(name) for name in used if name != "any")
-    return ",".join([general[-1], *(f"{encoder}={_file(name)}" for encoder, name in files.items())])
+    used = [name for name in used if name != "any"]
+    pairs = {(run.config.get("encoder"), run.config.get("encoder_weights")) for run in trained}
+    own = sorted((encoder, name) for encoder, name in pairs if encoder and name in used)
+    if not used:
+        return ""
+    candidates = [name for name in used if name in ("imagenet", "none")] or used
+    general = max(candidates, key=[name for _, name in own].count)
+    return ",".join([_file(general), *(f"{encoder}={_file(name)}" for encoder, name in own if name != general)])
 
 
 def _file(weights: str) -> str:
@@ -305,7 +307,8 @@ def curves(paper: Paper) -> List[Tuple[Sequence[str], Mapping[str, Markup]]]:
     for run in trained:
         for column in run.history.select_dtypes("number").columns.drop(["epoch", "learning_rate"], errors="ignore"):
             quantity = column.replace("val_", "", 1)
-            values.setdefault((quantity, run.config.get(quantity)), []).extend(run.history[column].dropna())
+            finite = run.history[column][np.isfinite(run.history[column])]
+            values.setdefault((quantity, run.config.get(quantity)), []).extend(finite)
     scales = {shared: _round_scale(found) for shared, found in values.items() if found}
 
     def drawn(run: Run) -> Dict[str, Markup]:
@@ -320,8 +323,8 @@ def _drawings(history: pandas.DataFrame, scales: Mapping[str, Tuple[float, float
     for quantity, scale in scales.items():
         columns = {"training": quantity, "validation": f"val_{quantity}"}
         lines = {part: history[name] for part, name in columns.items() if name in history}
-        lines = {part: line for part, line in lines.items() if line.notna().any()}
-        ends = {part: line.dropna().iloc[[0, -1]] for part, line in lines.items()}
+        lines = {part: line for part, line in lines.items() if np.isfinite(line).any()}
+        ends = {part: line[np.isfinite(line)].iloc[[0, -1]] for part, line in lines.items()}
         told = "; ".join(f"{part} {quantity} from {one:.3g} to {other:.3g}" for part, (one, other) in ends.items())
         if lines:
             drawings[quantity] = sketches.curve(lines, *scale, label=f"{told} in {len(history)} epochs")

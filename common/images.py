@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
+import re
 from pathlib import Path
 from typing import Iterable, Optional, Sequence, Tuple
 
@@ -150,6 +152,7 @@ def write_tiff(path: Path | str, shape: Tuple[int, ...], tiles: Iterable[np.ndar
             tile=first.shape[:2],
             photometric="rgb" if len(shape) == 3 else "minisblack",
             compression="zlib",
+            bigtiff=math.prod(shape) > 2**32 - 2**25,  # else its offsets may not reach the end
             maxworkers=1,  # more of them would queue half a gigabyte of tiles
         )
 
@@ -237,6 +240,7 @@ def _open(
         raise InputError(f"{name}: the file is empty, expected a picture")
     try:
         image = Image.open(io.BytesIO(content), formats=formats)
+        packing = str(image.tile)
         if most_pixels:
             _check_size(name, *image.size, most_pixels)
         image.load()
@@ -253,9 +257,9 @@ def _open(
     except Exception as error:  # whatever the damage leads the decoder to: OSError, SyntaxError, struct.error …
         reason = " ".join(str(error).split())
         raise InputError(f"{name}: damaged or truncated picture ({reason or type(error).__name__})") from None
-    # Pillow would clip these to 255 in silence.
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{name}: expected 8 bits per channel, got a picture of mode {image.mode}")
+    # Of such pictures Pillow would clip the grey ones to 255 and keep the high bytes of the others, both in silence.
+    if image.mode.startswith(("I", "F")) or re.search(";16[BLN]", packing):
+        raise InputError(f"{name}: expected 8 bits per channel, got more, in a picture of mode {image.mode}")
     return image
 
 

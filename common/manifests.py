@@ -73,7 +73,6 @@ class DataSet:
     folder: Path
     synthetic: bool
     fingerprint: str  # 16 hex digits that stand for all names and contents
-    note: str  # what is missing, e.g. "30 of 162 images"; empty for a complete set
 
 
 _MANIFEST_KEYS = {
@@ -109,7 +108,7 @@ def load_manifest(name: str) -> Manifest:
     return Manifest(**raw)
 
 
-def find(name: str, data_root: Path | str | None = None, download: bool = True, allow_partial: bool = False) -> DataSet:
+def find(name: str, data_root: Path | str | None = None, download: bool = True) -> DataSet:
     """Find a data set: in `data_root/<folder>` if that is given, and nowhere else, or in the project's `data/<folder>`.
 
     What `data` lacks is unpacked from an archive lying there, or else downloaded; it appears under its name only when
@@ -117,7 +116,7 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True, 
     """
     manifest = load_manifest(name)
     if data_root is not None:
-        return verify(manifest, Path(data_root) / manifest.folder, allow_partial)
+        return verify(manifest, Path(data_root) / manifest.folder)
     folder = DATA / manifest.folder
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +124,7 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True, 
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():  # else another run has installed it while this one waited
                 _install(manifest, folder, download)
-    return verify(manifest, folder, allow_partial)
+    return verify(manifest, folder)
 
 
 def find_first(names: Sequence[str], data_root: Path | str | None = None) -> DataSet:
@@ -139,11 +138,11 @@ def find_first(names: Sequence[str], data_root: Path | str | None = None) -> Dat
     return find(next(present, names[0]), data_root)
 
 
-def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> DataSet:
+def verify(manifest: Manifest, folder: Path) -> DataSet:
     """Check the number of files in `folder`, the size of pictures and the checksum of a kept archive; describe them.
 
-    For a folder with a PHANTOM.json, that file says what to expect. With `allow_partial` some files of each kind may
-    be missing. Raises InputError naming the folder, what was expected and what was found.
+    For a folder with a PHANTOM.json, that file says what to expect. Raises InputError naming the folder, what was
+    expected and what was found.
     """
     if not folder.is_dir():
         wanted = ", ".join(f"{count} {pattern}" for pattern, count in manifest.expect.items())
@@ -163,10 +162,9 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
 
     found = {pattern: len(matching(root, pattern)) for pattern in expect}
     missing = [f"{found[pattern]} of {count} {pattern}" for pattern, count in expect.items() if found[pattern] != count]
-    if missing and not (allow_partial and all(0 < found[pattern] <= count for pattern, count in expect.items())):
+    if missing:
         raise InputError(f"{root}: expected {title}, found {', '.join(missing)}")
-    images = matching(root, manifest.images)
-    for path in images if image_size else ():
+    for path in matching(root, manifest.images) if image_size else ():
         try:
             with Image.open(path) as image:
                 size = image.size
@@ -177,9 +175,7 @@ def verify(manifest: Manifest, folder: Path, allow_partial: bool = False) -> Dat
 
     for path in () if synthetic else {root / archive.filename for archive in manifest.archives if archive.keep}:
         _check_archive(manifest, path)
-    incomplete = len(images) != expect.get(manifest.images, len(images))
-    note = f"{len(images)} of {expect[manifest.images]} images" if incomplete else ", ".join(missing)
-    return DataSet(manifest.name, title, root, synthetic, _fingerprint(root, expect), note)
+    return DataSet(manifest.name, title, root, synthetic, _fingerprint(root, expect))
 
 
 def matching(folder: Path, pattern: str) -> List[Path]:

@@ -90,8 +90,6 @@ def material_differences(config, paper, data_set: DataSet, apart_from: Sequence[
     found = []
     if data_set.synthetic:
         found.append("synthetic images instead of the paper's data")
-    if data_set.note:
-        found.append(data_set.note)
     for field in fields(config):
         ours, theirs = getattr(config, field.name), getattr(paper, field.name)
         if field.name not in apart_from and ours != theirs:
@@ -177,4 +175,5 @@ def keep_provenance(run: runs.Run, folder: Path) -> None:
     target = folder / "provenance" / run.folder.name
     target.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
-        shutil.copyfile(run.folder / name, target / name)
+        with files.atomic_path(target / name) as copy:
+            shutil.copyfile(run.folder / name, copy)

@@ -116,7 +116,7 @@ def _block(reference: Optional[PublishedTable], block: pandas.DataFrame, labels:
 def _verdicts(reference: PublishedTable, judged: pandas.DataFrame) -> str:
     lines = [""]
     for (verdict, reason), group in judged.groupby(["verdict", "reason"], sort=False):
-        rows = ", ".join(reference.rows[row].label for row in group["row"].unique())
+        rows = "; ".join(reference.rows[row].label for row in group["row"].unique())
         lines.append(f"- {len(group)} × **{verdict}** ({rows}): {reason}.")
     return "\n".join(lines) + "\n"
 

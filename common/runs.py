@@ -80,7 +80,7 @@ class Run:
             except BlockingIOError:
                 raise InUse(f"{self.folder} is in use by another process; wait for it or stop it") from None
             for leftover in (*self.folder.glob(".partial-*"), *self.folder.glob("predictions/.partial-*")):
-                leftover.unlink()  # of a process that was killed while it wrote
+                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
             yield
 
     def save_split(self, split: Dict[str, List[str]]) -> None:
@@ -88,7 +88,8 @@ class Run:
         path = self.folder / "split.json"
         if path.exists() and read_json(path) != split:
             raise InputError(f"{path}: the data give another split than when this run began; restore them or remove it")
-        files.write_json(path, split)
+        if not (path.exists() or devices.follows()):
+            files.write_json(path, split)
 
     @property
     def split(self) -> Dict[str, List[str]]:

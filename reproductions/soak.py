@@ -44,7 +44,7 @@ class Options:
     """Decides the moments."""
     papers: Tuple[Paper, ...] = PAPERS
     """Whose trainings are killed."""
-    folder: Path = Path("results/demo/soak")
+    folder: Path = Path("runs/soak")
     """For synthetic data and runs; emptied first. Where something differs, the runs stay there."""
 
 

@@ -24,7 +24,7 @@ class Planned(Exception):
 def runs_of(target, profile, monkeypatch):
     """The configurations that a target of make would have trained."""
     module, name = COMMANDS[target]
-    data_set = manifests.DataSet("any", "any", PROJECT, synthetic=False, fingerprint="0" * 16, note="")
+    data_set = manifests.DataSet("any", "any", PROJECT, synthetic=False, fingerprint="0" * 16)
     for function in ("find", "find_first"):
         monkeypatch.setattr(manifests, function, lambda *_, **__: data_set)
 

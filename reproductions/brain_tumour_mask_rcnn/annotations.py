@@ -31,6 +31,8 @@ def read(path: Path) -> Dict[str, Polygons]:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     try:
         regions = {entry["filename"]: list(entry["regions"]) for entry in entries.values()}
+        if len(regions) < len(entries):
+            raise InputError(f"{path}: expected one entry for each image, got {len(entries)} for {len(regions)}")
     except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: expected an object of VIA entries, each with `filename` and `regions`") from None
     if not all(isinstance(name, str) for name in regions):

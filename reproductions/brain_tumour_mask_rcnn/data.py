@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List
+from typing import Dict, Iterable, Iterator, List, Set
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +50,8 @@ def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
     Raises:
         InputError: an annotation file is unusable, names an image that is absent, or leaves one out.
     """
-    found = {}
+    found: Dict[str, Dict[str, annotations.Polygons]] = {}
+    seen: Set[str] = set()
     for part, name in PARTS.items():
         path = folder / name / "annotations.json"
         polygons = annotations.read(path)
@@ -62,6 +63,9 @@ def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
         for strange in sorted(images - set(polygons)):
             raise InputError(f"{path}: expected an entry for {strange}, which lies beside it")
         found[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
+        for twice in sorted(images & seen):
+            raise InputError(f"{folder / name / twice}: expected each name once, another part has it as well")
+        seen |= images
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
@@ -33,10 +34,10 @@ def regenerated(request: Request, data_set: manifests.DataSet) -> List[Tuple[Con
 def weights_layout(encoder_weights: str) -> str:
     """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in it."""
     path = Path(encoder_weights)
-    if path.is_file() and h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
-            if any("fpn_c5p5" in name for name in (*file, *file.get("model_weights", ()))):
-                return "matterport"
+    # No file, or a damaged one, is told of where the network is built.
+    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
+        if any("fpn_c5p5" in name for name in (*file, *file.get("model_weights", ()))):
+            return "matterport"
     return "keras"
 
 

@@ -23,6 +23,8 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     """
     if config.from_scratch and not config.trains_backbone:
         raise InputError("--trained-layers heads: a backbone of random weights has to learn; take all or auto")
+    if config.input_size % 64:
+        raise InputError(f"--input-size {config.input_size}: expected a multiple of 64, for six halvings")
     recorded = {**runs.as_json(config), "encoder_weights": encoders.describe_weights(config.encoder_weights)}
     run = runs.Run(runs_root / PAPER / config.run_id, {**recorded, "data": data_set.fingerprint})
     if run.complete:

@@ -112,6 +112,8 @@ def main() -> None:
     for path in options.images:
         if by_stem[path.stem] != path:
             raise InputError(f"{path} and {by_stem[path.stem]} would have results of one name; predict them apart")
+        if path.resolve().parent == options.out.resolve():
+            raise InputError(f"--out {options.out}: {path} lies there, perhaps with its true mask; take another folder")
     gpu.announce()
     network, config = model.load(options.run)
     on_patches = model.on_patches(network, config)

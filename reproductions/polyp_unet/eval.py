@@ -59,7 +59,9 @@ def table(request: Request) -> None:
     rows = regenerated(request, data_set, request.protocols, ["unet"])
     kept = regenerate.publish(PUBLISHED, _scores(rows, data_set, request), request.results_root / PAPER)
     reference = published.load(PUBLISHED)
-    _show_side_by_side(reference, kept[kept["profile"] == request.profile])
+    alike = {"profile": request.profile, "precision": request.precision, "fingerprint": data_set.fingerprint}
+    alike["seeds"] = " ".join(map(str, sorted(request.seeds)))  # the other protocol may be of an earlier command
+    _show_side_by_side(reference, kept[(kept[list(alike)].astype(str) == pandas.Series(alike)).all(axis=1)])
     _centres(reference, rows, data_set, request)
 
 

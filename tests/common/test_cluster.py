@@ -77,7 +77,7 @@ def paper(tmp_path, monkeypatch):
 
 
 def ensure(paper, tmp_path, workers, *configs):
-    data_set = DataSet("a", "A", tmp_path / "data", synthetic=True, fingerprint="0" * 16, note="")
+    data_set = DataSet("a", "A", tmp_path / "data", synthetic=True, fingerprint="0" * 16)
     return regenerate.ensure(configs, paper.train, data_set, Request(runs_root=tmp_path / "runs", cluster=workers))
 
 

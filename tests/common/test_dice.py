@@ -67,6 +67,7 @@ def test_closed_forms():
     assert dice.recall(counted) == 25 / 40
     assert dice.accuracy(counted) == 75 / 100
     assert dice.recall(counted, class_index=0) == 50 / 60
+    assert dice.dice(np.array([[0, 10], [0, 200]], np.uint8)) == 400 / 410  # twice 200 is more than uint8 holds
 
 
 def test_rows_are_the_truth():

@@ -78,7 +78,7 @@ def test_a_makefile_is_read_by_what_its_targets_call():
     found = evidence.commands(evidence.runs.PROJECT / "Makefile")
     assert all(command.meaning and command.target for command in found.values())
     folders = {path.parent.name for path in evidence.runs.PROJECT.glob("reproductions/*/eval.py")}
-    assert {paper for paper, _ in found} <= folders
+    assert {paper for paper, _ in found} == folders
     assert evidence.commands(evidence.runs.PROJECT / "no such file") == {}
 
 

@@ -1,9 +1,12 @@
 import dataclasses
 import re
+import types
 
+import numpy as np
+import pandas
 import pytest
 
-from common import evidence, exhibits, tables
+from common import cli, evidence, exhibits, tables
 from common.numerals import FIGURE_SPACE
 
 
@@ -103,6 +106,24 @@ def test_a_file_of_weights_is_named_for_the_encoder_that_used_it(alpha):
     assert alone == "make alpha-one ENCODER_WEIGHTS=net.h5"
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"a": "imagenet", "b": "imagenet", "c": "none"}, "imagenet,c=none"),
+        ({"a": "none", "b": "none", "c": "imagenet"}, "none,c=imagenet"),
+        ({"a": "1.h5 (sha256 01)", "b": "2.h5 (sha256 02)"}, "1.h5,b=2.h5"),
+    ],
+)
+def test_weights_that_differ_are_told_by_encoder_as_the_command_takes_them(alpha, weights, told):
+    results = alpha.judged[0].results.assign(profile="paper", precision="float32", seeds="0")
+    results = pandas.concat([results.assign(encoder_weights=name) for name in weights.values()])
+    trained = [types.SimpleNamespace(config={"encoder": e, "encoder_weights": name}) for e, name in weights.items()]
+    command = exhibits.command(alpha.judged[0].command, results, trained)
+    assert command == "make alpha-one ENCODER_WEIGHTS=" + told
+    asked = cli.Request(encoder_weights=command.split("=", 1)[1])
+    assert {e: asked.weights_for(e) for e in weights} == {e: name.split(" (")[0] for e, name in weights.items()}
+
+
 def test_scores_beyond_the_paper_are_shown_with_their_protocol_and_n(alpha):
     (grid,) = exhibits.scores(alpha, exhibits.further(alpha.judged[0]))
     assert grid.columns == ["", "protocol", "encoder weights", "n", "Dice", "IoU", "images", "pq"]
@@ -137,6 +158,12 @@ def test_curves_share_a_scale_and_are_named_by_what_differs(alpha):
     assert labels[1] == "training loss from 1.2 to 0.6; validation loss from 1.5 to 1.5 in 2 epochs"
     scales = [re.findall('text-anchor="end"[^>]*>(.*?)<', drawing["loss"]) for _, drawing in (published, corrected)]
     assert scales[0] == scales[1] == ["0", "0.8", "1.6", "2"]
+
+
+def test_a_loss_that_is_infinite_is_left_out(alpha):
+    first = dataclasses.replace(alpha.runs[1], history=alpha.runs[1].history.assign(loss=[np.inf, 0.5]))
+    ((_, drawings),) = exhibits.curves(dataclasses.replace(alpha, runs=(first,)))
+    assert "training loss from 0.5 to 0.5; validation" in drawings["loss"]
 
 
 def test_losses_of_different_kinds_do_not_share_a_scale(alpha):

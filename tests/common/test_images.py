@@ -267,6 +267,14 @@ def test_tiff_written_tile_by_tile_holds_the_picture(tmp_path, shape):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize(("side", "large"), [(256, False), (37_888, False), (65_792, True)])
+def test_a_tiff_whose_offsets_may_not_fit_is_written_in_the_large_layout(tmp_path, monkeypatch, side, large):
+    asked = []
+    monkeypatch.setattr(tifffile, "imwrite", lambda path, tiles, **options: asked.append(options["bigtiff"]))
+    write_tiff(tmp_path / "a.tif", (side, side), [np.zeros((256, 256), np.uint8)])
+    assert asked == [large]
+
+
 def dicom_bytes(pixels, kind="MONOCHROME2", **elements):
     stream = io.BytesIO()
     dicom(stream, pixels, kind, **elements)

@@ -293,21 +293,11 @@ def test_missing_files_are_counted(copy):
     assert str(copy) in message
     assert "2 of 4 GT_*/*.png" in message
     assert "Slide_" not in message.split("found")[1]
-    assert find("tnbc", copy.parent, allow_partial=True).note == "2 of 4 GT_*/*.png"
 
 
-def test_a_partial_copy_is_accepted_only_on_request(copy):
-    (copy / "Slide_02/02_1.png").unlink()
-    assert "3 of 4 Slide_*/*.png" in failure(copy.parent)
-    assert find("tnbc", copy.parent, allow_partial=True).note == "3 of 4 images"
-    shutil.rmtree(copy / "GT_01")
-    shutil.rmtree(copy / "GT_02")
-    assert "0 of 4 GT_*/*.png" in failure(copy.parent, allow_partial=True)
-
-
-def test_too_many_files_are_no_partial_copy(copy):
+def test_files_too_many_are_counted(copy):
     shutil.copy(copy / "Slide_02/02_1.png", copy / "Slide_02/02_9.png")
-    assert "5 of 4 Slide_*/*.png" in failure(copy.parent, allow_partial=True)
+    assert "5 of 4 Slide_*/*.png" in failure(copy.parent)
 
 
 def test_the_manifest_counts_where_no_phantom_does(copy):
@@ -438,20 +428,19 @@ def test_a_manifest_is_read_as_its_types_say_or_refused_in_one_line(changes, abs
     assert manifest.image_size is None or [type(side) for side in manifest.image_size] == [int, int]
 
 
-@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.booleans())
-def test_files_are_accepted_exactly_if_they_are_as_many_as_expected(wanted, there, hidden, allow_partial):
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
+def test_files_are_accepted_exactly_if_they_are_as_many_as_expected(wanted, there, hidden):
     manifest = dataclasses.replace(load_manifest("tnbc"), images="*.png", expect={"*.png": wanted}, image_size=None)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(there):
             Path(folder, f"{number}.png").write_bytes(bytes([number]))
         for number in range(hidden):
             Path(folder, f"._{number}.png").touch()
-        if there == wanted or (allow_partial and 0 < there < wanted):
-            found = verify(manifest, Path(folder), allow_partial)
-            assert found.note == ("" if there == wanted else f"{there} of {wanted} images")
+        if there == wanted:
+            assert verify(manifest, Path(folder)).folder == Path(folder)
         else:
             with pytest.raises(InputError, match=rf"found {there} of {wanted} \*\.png"):
-                verify(manifest, Path(folder), allow_partial)
+                verify(manifest, Path(folder))
 
 
 @given(values)
@@ -505,7 +494,6 @@ def real():
 
 def test_real_tnbc(real, capsys):
     assert not real.synthetic
-    assert real.note == ""
     images = matching(real.folder, "Slide_*/*.png")
     assert len(images) == 50
     assert len({path.parent for path in images}) == 11

@@ -259,7 +259,8 @@ def test_a_worker_that_follows_neither_locks_nor_logs(tmp_path, monkeypatch):
         monkeypatch.setattr(devices, "index", 1)
         with run.locked():
             run.log_session(data="none")
-    assert not (run.folder / "environment.json").exists()
+            run.save_split({"test": ["1"]})
+    assert sorted(path.name for path in run.folder.iterdir()) == [".lock", "config.json"]
 
 
 def test_a_cluster_and_a_strategy_exclude_each_other():

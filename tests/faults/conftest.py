@@ -99,7 +99,7 @@ def broken(originals, tmp_path):
         assert path.is_file(), path
         change(path)
         # Some readers keep what they have read of a data set, by its fingerprint.
-        found = manifests.DataSet(PAPERS[paper].data_set, "", folder, True, str(tmp_path), "")
+        found = manifests.DataSet(PAPERS[paper].data_set, "", folder, True, str(tmp_path))
         return path, lambda: PAPERS[paper].read(found)
 
     return prepare

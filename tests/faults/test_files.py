@@ -10,8 +10,10 @@ import struct
 import unicodedata
 import zlib
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from common import manifests
@@ -41,6 +43,14 @@ def sixteen_bits(path):
     Image.fromarray(np.full((32, 32), 4000, np.uint16)).save(path, format="PNG")
 
 
+def colours_of_sixteen_bits(path):
+    tifffile.imwrite(path, np.full((32, 32, 3), 255, np.uint16), photometric="rgb")
+
+
+def colours_of_sixteen_bits_as_png(path):
+    path.write_bytes(cv2.imencode(".png", np.full((32, 32, 3), 255, np.uint16))[1].tobytes())
+
+
 KINDS = {
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
@@ -49,6 +59,8 @@ KINDS = {
     "missing target": (lambda path: replaced(path, lambda p: p.symlink_to(p.with_name("gone"))), "no such file"),
     "symlink loop": (lambda path: replaced(path, lambda p: p.symlink_to(p.name)), "symbolic links"),
     "16 bits": (sixteen_bits, "8 bits per channel"),
+    "colours of 16 bits": (colours_of_sixteen_bits_as_png, "8 bits per channel"),
+    "TIFF of 16 bits": (colours_of_sixteen_bits, "8 bits per channel"),
     "60000x60000": (lambda path: path.write_bytes(png(60_000, 60_000)), "pixels"),
     "checksum": (lambda path: path.write_bytes(png(8, 8, b"\0" * 40)), "damaged"),
 }

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,30 @@ import pandas
 import pytest
 from PIL import Image
 
-from common import files, phantoms, runs
+from common import files, phantoms, regenerate, runs
 from common.errors import exits_cleanly
 from common.images import write_png, write_tiff
 from reproductions.busi_resnext_unet import predict
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+def finished_run(folder):
+    """A run folder whose small files are not that small."""
+    folder.mkdir(exist_ok=True)
+    for name in regenerate.KEPT:
+        (folder / name).write_text("a" * 5000)
+    return types.SimpleNamespace(folder=folder)
+
+
 WRITERS = {
     "text": lambda path: files.write_text(path, "a" * 5000),
     "json": lambda path: files.write_json(path, ["a" * 5000]),
     "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
     "png": lambda path: write_png(path, NOISE),
     "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
+    "provenance": lambda path: regenerate.keep_provenance(finished_run(path.parents[2] / "run"), path.parents[2]),
     "prediction": lambda path: runs.Run(path.parent, {}).save_prediction("../" + path.stem, NOISE),
 }
 
@@ -46,7 +58,9 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    path = tmp_path / ("old.npy" if kind == "prediction" else f"old.{kind}")
+    names = {"prediction": "old.npy", "provenance": f"provenance/run/{regenerate.KEPT[0]}"}
+    path = tmp_path / names.get(kind, f"old.{kind}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"old")
     (tmp_path / "predictions").mkdir()
     (tmp_path / "config.json").write_text("{}")

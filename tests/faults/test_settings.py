@@ -10,6 +10,7 @@ import pytest
 
 from common import cli, encoders
 from reproductions.brain_tumour_mask_rcnn import config as brain
+from reproductions.brain_tumour_mask_rcnn import eval as brain_eval
 from reproductions.brecahad_slicing import config as brecahad
 from reproductions.busi_resnext_unet import config as busi
 from reproductions.polyp_unet import config as polyp
@@ -44,6 +45,8 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(fails, monke
         ("busi", ["--epoch-share", "0"], "above 0 to 1"),
         ("brecahad", ["--side", "1000"], "multiple of 32"),
         ("polyp", ["--dropout", "1.1"], "from 0 to 1"),
+        ("polyp", ["--validation-fraction", "0.6", "--test-fraction", "0.4"], "less than 1 together"),
+        ("tnbc", ["--test-fraction", "1"], "less than 1 together"),
         ("polyp", ["--learning-rate", "inf"], "above 0"),
         ("brain", ["--min-score", "-0.1"], "from 0 to 1"),
     ],
@@ -74,8 +77,8 @@ def test_words_that_make_no_sense_are_shown_with_the_help(monkeypatch, capsys, a
     assert caught.value.code == 2 and arguments[-1] in shown.out + shown.err and "Traceback" not in shown.err
 
 
-@pytest.mark.parametrize("seeds", [["-1"], ["0", "-2"]])
-def test_a_seed_below_zero_is_refused(fails, monkeypatch, seeds):
+@pytest.mark.parametrize("seeds", [["-1"], ["0", "-2"], ["0", "1", "1"]])
+def test_a_seed_below_zero_or_given_twice_is_refused(fails, monkeypatch, seeds):
     monkeypatch.setattr("sys.argv", ["eval", "table", "--seeds", *seeds])
     fails(lambda: cli.run_targets({"table": print, "other": print}, "eval"), "--seeds", "whole numbers from 0")
 
@@ -107,5 +110,6 @@ def test_a_file_of_encoder_weights_that_is_none_is_named_with_the_remedy(tmp_pat
     path = tmp_path / "ağırlık 1.h5"
     make(path)
     fails(lambda: encoders.load_encoder_weights(None, "vgg16", path), path, "give ENCODER_WEIGHTS=none")
+    assert brain_eval.weights_layout(str(path)) == "keras"  # so that loading it there fails in this way as well
     if not path.is_file():
         fails(lambda: encoders.describe_weights(str(path)), path, "no such encoder weights")

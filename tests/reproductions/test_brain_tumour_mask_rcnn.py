@@ -248,6 +248,13 @@ def test_polygons_that_do_not_fit_are_named(points, message):
 # Data
 
 
+def again(folder, image):
+    """Give the test images an entry more, for this image."""
+    path = folder / "test/annotations.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps({**entries, "more": {**next(iter(entries.values())), "filename": image}}))
+
+
 def test_samples_have_their_images_masks_and_boxes(data_set):
     loaded = data.load(data_set.folder, ["6", "0"])
     assert [s.id for s in loaded] == ["6", "0"]
@@ -268,6 +275,8 @@ def test_samples_have_their_images_masks_and_boxes(data_set):
             lambda f: shutil.copy(f / "test/9.jpg", f / "test/99.jpg"),
             r"annotations\.json: expected an entry for 99\.jpg",
         ),
+        (lambda f: shutil.copy(f / "train/0.jpg", f / "test") and again(f, "0.jpg"), r"test/0\.jpg: .*another part"),
+        (lambda f: again(f, "9.jpg"), r"annotations\.json: expected one entry for each image, got 4 for 3"),
         (lambda f: (f / "test/9.jpg").write_bytes((f / "test/9.jpg").read_bytes()[:700]), r"test/9\.jpg: .*truncated"),
         (lambda f: Image.new("RGB", (20, 20)).save(f / "test/9.jpg"), r"test/9\.jpg, region 0: .*inside of the image"),
     ],

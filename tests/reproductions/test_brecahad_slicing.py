@@ -51,7 +51,7 @@ def copy(data_root, tmp_path):
     shutil.copytree(data_root / "brecahad", folder)
 
     def read(name="brecahad"):
-        broken = manifests.DataSet(name, "", folder, synthetic=True, fingerprint=str(tmp_path), note="")
+        broken = manifests.DataSet(name, "", folder, synthetic=True, fingerprint=str(tmp_path))
         return data.load(broken, TINY)
 
     return folder, read
@@ -270,7 +270,7 @@ def test_centres_keep_their_place_on_the_square(copy):
     assert sample.mask[128, 64] and sample.mask[255, 255] and sample.mask[0, 0]
     assert not sample.mask[25, 128]  # a nucleus, but none of the tumour
     data._load.cache_clear()
-    with_crop = manifests.DataSet("brecahad", "", folder, synthetic=True, fingerprint="", note="")
+    with_crop = manifests.DataSet("brecahad", "", folder, synthetic=True, fingerprint="")
     cropped = data.load(with_crop, replace(TINY, square="crop"))[0]
     # 170×128 loses 21 columns on either side; what remains is doubled.
     np.testing.assert_allclose(cropped.centres, [((0.25 * 170 - 21) * 2, 128)])

@@ -122,7 +122,7 @@ def test_a_lesion_in_a_normal_image_is_refused_and_not_dropped(copy):
 def test_the_published_split_is_70_20_10_by_image(monkeypatch):
     ids = {f"benign ({n})": None for n in range(780)}
     monkeypatch.setattr(data, "find", lambda folder: ids)
-    data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="", note="")
+    data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="")
     split = data.split(data_set, Config())
     assert {part: len(members) for part, members in split.items()} == {"train": 546, "validation": 156, "test": 78}
     assert list(split) == ["train", "validation", "test"]
@@ -146,7 +146,7 @@ def test_the_committed_groups_are_used_for_the_real_images(monkeypatch):
     assert (len(groups), len(members), len(duplicates.across_classes(groups))) == (148, 341, 8)
     singles = [f"single ({n})" for n in range(780 - len(members))]
     monkeypatch.setattr(data, "find", lambda folder: dict.fromkeys(members + singles))
-    data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="", note="")
+    data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="")
     split = data.split(data_set, Config(protocol="corrected"))
     splits.check_disjoint(split, {**{i: i for i in singles}, **{i: group[0] for group in groups for i in group}})
     assert [len(part) for part in split.values()] == [546, 156, 78]
@@ -433,6 +433,7 @@ def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
         (["a/x.png", "b/x.jpg", "--run", "r"], "x.jpg"),
         (["x.png", "--run", "r", "--overlap", "1"], "--overlap 1"),
         (["x.png", "--run", tmp_path / "r"], "not a finished training"),
+        ([tmp_path / "out" / "x.png", "--run", "r"], "take another folder"),
     ]:
         code, message = run(*arguments)
         assert code == 2 and words in message and message.count("\n") == 1
