@@ -176,19 +176,21 @@ def environment(**facts) -> dict:
 
 
 def commit() -> str:
-    """Return the git commit of this code, with "+changes" when files differ from it; "unknown" outside a checkout."""
+    """Return the git commit of this code, with "+changes" when files differ from it; "unknown" outside a checkout.
+
+    Results and pages, which commands write one after the other, are no code.
+    """
+
+    def git(*words: str) -> str:
+        quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        called = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, check=True, env=quiet)
+        return called.stdout.strip()
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results", ":(exclude)*.md")
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return described.stdout.strip()
 
 
 def as_json(config) -> dict:

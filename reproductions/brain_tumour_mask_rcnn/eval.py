@@ -112,9 +112,6 @@ def _counted(
         if part in used:
             common = len(shared & set(split[part]))
             yield score(row, "images_with_a_tumour_of_another_part", common, changes + synthetic)
-    paper = PROFILES["paper"]
-    yield score(ROW, "epochs", paper.epochs, [])
-    yield score(ROW, "steps_per_epoch", paper.steps_per_epoch, [])
     other = ["Model Garden's network has a convolution and BatchNorms that the source's has not"]
     yield score(ROW, "weights_size", size / 2**20, other)
 

@@ -211,8 +211,6 @@ def test_the_brain_tumour_numbers_are_the_printed_ones():
         ("train", "images", "202"),
         ("val", "images", "61"),
         ("test", "images", "39"),
-        ("mask_rcnn", "epochs", "15"),
-        ("mask_rcnn", "steps_per_epoch", "100"),
         ("mask_rcnn", "weights_size", "244"),
     ]
 

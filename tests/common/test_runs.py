@@ -92,10 +92,15 @@ def test_commit_tells_uncommitted_changes(tmp_path, monkeypatch):
     assert runs.commit() == "unknown"
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
-    (tmp_path / "a").write_text("1")
-    subprocess.run([*git, "add", "a"], check=True)
+    (tmp_path / "results").mkdir()
+    for name in ("a", "results/b.csv", "README.md"):
+        (tmp_path / name).write_text("1")
+    subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "a"], check=True)
     clean = runs.commit()
     assert len(clean) == 12
+    for name in ("results/b.csv", "README.md", "new"):  # what commands write, and what is not part of the project
+        (tmp_path / name).write_text("2")
+    assert runs.commit() == clean
     (tmp_path / "a").write_text("2")
     assert runs.commit() == f"{clean}+changes"
