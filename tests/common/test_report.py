@@ -46,7 +46,7 @@ def test_a_table_shows_published_beside_regenerated(project):
     assert "| LinkNet-ResNeXt50 | none | 0.9706 → – | 0.822 → 0.5050 ± 0.0635 | 0.8255 → – | 0.6893 → – |" in text
     assert "| vgg16 (not in the paper) | none | – | 0.7050 ± 0.0635 |" in text
     assert "n = 2 (seeds 0 1)" in text
-    assert "- 2 × **not comparable** (LinkNet-ResNeXt50, Proposed (ensemble)): other weights." in text
+    assert "- 2 × **not comparable** (LinkNet-ResNeXt50; Proposed (ensemble)): other weights." in text
     readme.write_text(text)
     assert report.render(readme, project) == text
 
