@@ -24,7 +24,7 @@ import tensorflow as tf
 from tensorflow import keras
 from tqdm import tqdm
 
-from common import devices, files, runs, whole_batch
+from common import devices, files, ordered, runs, whole_batch
 from common.errors import InputError
 
 
@@ -133,14 +133,15 @@ def fit(
         if rate:
             keras.backend.set_value(trained.optimizer.learning_rate, rate(history))
         try:
-            logs = trained.fit(
-                whole_batch.divide(data),
-                steps_per_epoch=len(data),
-                epochs=epoch + 1,
-                initial_epoch=epoch,
-                verbose=0,
-                callbacks=[progress],
-            ).history
+            with ordered.ordered_sums():
+                logs = trained.fit(
+                    whole_batch.divide(data),
+                    steps_per_epoch=len(data),
+                    epochs=epoch + 1,
+                    initial_epoch=epoch,
+                    verbose=0,
+                    callbacks=[progress],
+                ).history
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
                 f"{title or folder}: not enough memory for a step ({error.message.splitlines()[0]:.120}); "
