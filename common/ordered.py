@@ -1,8 +1,9 @@
 """Sums of several tensors in an order of their own, so that a training ends with the same bits whatever the threads do.
 
-TensorFlow's AddN begins with whichever of its inputs lies in memory that it may reuse, and that depends on what other
-threads have finished. Where a layer is used at several places its gradients are added like that, and the last bits of
-three or more of them differ from run to run (seen in TensorFlow 2.9 on a processor, operations made deterministic).
+TensorFlow's AddN (core/kernels/aggregate_ops.cc) begins with the first input whose memory it may reuse, and which one
+that is depends on what other threads have finished. Where a layer is used at several places its gradients are added
+like that, and the last bits of three or more of them differ from run to run (seen in TensorFlow 2.9 on a processor,
+operations made deterministic).
 """
 
 from __future__ import annotations
