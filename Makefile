@@ -15,8 +15,6 @@ ENCODER_WEIGHTS ?=
 PRECISION ?=
 ## CLUSTER (none): runs on many machines, tcp://host:8786 of a Dask scheduler, or on as many workers here; docs/scale.md
 CLUSTER ?=
-## STRATEGY (none): mirrored, one run on all GPUs here | multiworker, on those of all machines in TF_CONFIG; docs/devices.md
-STRATEGY ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
 ## MODEL (newest): run folder whose network brain-ui shows; where there is none, it trains one on synthetic images
@@ -35,7 +33,7 @@ PYTHON ?=
 OPTIONS = $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(PROFILE),--profile $(PROFILE)) \
 	$(if $(ENCODER_WEIGHTS),--encoder-weights "$(ENCODER_WEIGHTS)") $(if $(PRECISION),--precision $(PRECISION)) \
-	$(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(STRATEGY),--strategy $(STRATEGY))
+	$(if $(CLUSTER),--cluster "$(CLUSTER)")
 
 # The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
 ifneq ($(DATA_ROOT),)
@@ -77,7 +75,7 @@ setup: $(READY) ## make .venv with everything in it; happens by itself before th
 	@touch $@
 
 data-tnbc: setup ## find or download the TNBC nuclei images and verify them
-	$(RUN) common.manifests tnbc $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+	$(RUN) common.datasets.manifests tnbc $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
 tnbc-table1: setup ## LinkNet ensemble on TNBC, table 1: train what is missing, evaluate, compare
 	$(RUN) reproductions.tnbc_linknet.eval table1 $(OPTIONS)
@@ -89,7 +87,7 @@ tnbc-figure2: setup ## input, truth and the three predictions per test image, fi
 	$(RUN) reproductions.tnbc_linknet.eval figure2 $(OPTIONS)
 
 data-busi: setup ## find or download the BUSI ultrasound images and verify them
-	$(RUN) common.manifests busi $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+	$(RUN) common.datasets.manifests busi $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
 busi-table1: setup ## BUSI, table 1: count the images by class; no training
 	$(RUN) reproductions.busi_resnext_unet.eval table1 $(OPTIONS)
@@ -119,7 +117,7 @@ busi-duplicates: setup ## find the near-duplicate images of BUSI and write their
 	$(RUN) reproductions.busi_resnext_unet.eval duplicates $(OPTIONS)
 
 data-brecahad: setup ## find or download the BreCaHAD histology images and verify them; or the copy of 30 of them
-	$(RUN) common.manifests brecahad brecahad_30 $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+	$(RUN) common.datasets.manifests brecahad brecahad_30 $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
 brecahad-table1: setup ## U-net on BreCaHAD with and without preprocessing and augmentation, table 1
 	$(RUN) reproductions.brecahad_slicing.eval table1 $(OPTIONS)
@@ -137,7 +135,7 @@ brecahad-figure6: setup ## the same for the U-Nets with a ResNet50 encoder, figu
 	$(RUN) reproductions.brecahad_slicing.eval figure6 $(OPTIONS)
 
 data-polyp: setup ## find or download PolypGen and verify it; in a DATA_ROOT without it, the Kvasir-SEG stand-in
-	$(RUN) common.manifests polypgen kvasir_standin $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+	$(RUN) common.datasets.manifests polypgen kvasir_standin $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
 polyp-table: setup ## U-Net on polyps: as published, mistakes included, and corrected, side by side
 	$(RUN) reproductions.polyp_unet.eval table $(OPTIONS)
@@ -146,10 +144,10 @@ polyp-ablation: setup ## the improvements that the source suggests: losses, atte
 	$(RUN) reproductions.polyp_unet.eval ablation $(OPTIONS)
 
 brain-ui: setup ## the decision-support page on 127.0.0.1: upload a brain MR image, see and measure what is found
-	$(RUN) reproductions.brain_tumour_mask_rcnn.ui $(if $(MODEL),--run "$(MODEL)")
+	$(RUN) reproductions.brain_tumour_mask_rcnn.app.serve $(if $(MODEL),--run "$(MODEL)")
 
 data-brain: setup ## find the brain MR images and verify them
-	$(RUN) common.manifests brain_mri $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+	$(RUN) common.datasets.manifests brain_mri $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
 
 brain-table: setup ## Mask R-CNN on brain MR images: train what is missing, evaluate; the source publishes no scores
 	$(RUN) reproductions.brain_tumour_mask_rcnn.eval table $(OPTIONS)
@@ -161,22 +159,22 @@ brain-figure: setup ## all test images with what was found, and sensitivity by f
 	$(RUN) reproductions.brain_tumour_mask_rcnn.eval figure $(OPTIONS)
 
 audit: setup ## check the published numbers of all papers against arithmetic and each other: no data, seconds
-	$(RUN) common.audit --csv results/audit.csv
+	$(RUN) common.published.audit --csv results/audit.csv
 
 readme: setup ## bring the tables in the README files up to date with results/
-	$(RUN) common.report
+	$(RUN) common.results.readme
 
 report: setup ## write results/index.html: every published number, what was regenerated of it, and the verdict
-	$(RUN) common.page
+	$(RUN) common.report.html
 
 demo: setup ## every table within minutes on synthetic images: no data, no network, no GPU
-	$(RUN) reproductions.demo
+	$(RUN) tools.demo
 
 bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready) ## speed beside other libraries, into results/bench
 	$(RUN) bench $(if $(filter-out 0,$(QUICK)),--quick)
 
 soak: setup ## kill trainings of all papers at random moments, resume them, and compare what they end with
-	$(RUN) reproductions.soak $(if $(KILLS),--kills $(KILLS))
+	$(RUN) tools.kill_and_resume $(if $(KILLS),--kills $(KILLS))
 
 bundle: ## collect packages, data sets and encoder weights at hand in a folder, for make setup BUNDLE= without a network
 	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=

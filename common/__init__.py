@@ -2,8 +2,9 @@
 
 import warnings
 
-from common import gpu
+from common.training import cuda
 
-# TensorFlow looks for Google's cloud client, which comes with the Model Garden and complains of Python's age.
+# TensorFlow looks for Google's cloud client, which comes with the Model Garden and complains of
+# Python's age.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.api_core")
-gpu.prepare()  # must come before the first import of TensorFlow, wherever that is
+cuda.prepare()  # must come before the first import of TensorFlow, wherever that is

@@ -11,11 +11,12 @@ from typing import Callable, Generic, Literal, Mapping, Optional, Tuple, TypeVar
 
 import tyro
 
-from common import devices, gpu
 from common.errors import InputError
+from common.training import cuda
 
 ConfigType = TypeVar("ConfigType")
-# Of the settings that are numbers: all are positive, but these may be 0; those with these endings are at most 1.
+# Of the settings that are numbers: all are positive, but these may be 0; those with these endings
+# are at most 1.
 MAY_BE_ZERO = (
     *("seed", "dropout", "rotation", "affine_rotation", "weight_decay"),
     *("momentum", "norm_momentum", "min_score"),
@@ -27,20 +28,22 @@ PARTS = ("validation_fraction", "test_fraction")  # of the data, the rest of whi
 
 @dataclass(frozen=True)
 class Training(Generic[ConfigType]):
-    """Train one network, or resume it: the settings of --profile, each of which can be overridden."""
+    """Train one network, or resume it: the settings of --profile, each of which can be
+    overridden.
+    """
 
     config: tyro.conf.OmitArgPrefixes[ConfigType]
     data_root: Optional[Path] = None
     """Folder that holds the data sets; by default data/, filled by a download."""
     runs_root: Path = Path("runs")
     """Where run folders are kept."""
-    strategy: Optional[Literal["mirrored", "multiworker"]] = None
-    """Train each network on all GPUs of this machine, or on those of all machines that TF_CONFIG names."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Regenerate tables and figures: train what is missing, resume what was cut off, evaluate, compare."""
+    """Regenerate tables and figures: train what is missing, resume what was cut off, evaluate,
+    compare.
+    """
 
     data_root: Optional[Path] = None
     """Folder that holds the data sets; by default data/, filled by a download."""
@@ -51,7 +54,9 @@ class Request:
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """paper: the paper's settings; quick: a CPU's share of them; smoke: seconds, for tests."""
     encoder_weights: str = "imagenet"
-    """imagenet, none or an .h5 file; others for single encoders after commas, as in none,vgg16=FILE."""
+    """imagenet, none or an .h5 file; others for single encoders after commas, as in
+    none,vgg16=FILE.
+    """
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras precision policy."""
     runs_root: Path = Path("runs")
@@ -59,9 +64,9 @@ class Request:
     results_root: Path = Path("results")
     """Where tables and figures go; those of synthetic data go to demo/ in it."""
     cluster: Optional[str] = None
-    """Have runs done by a Dask cluster: a number of workers on this machine, or tcp://host:8786 of a scheduler."""
-    strategy: Optional[Literal["mirrored", "multiworker"]] = None
-    """Train each network on all GPUs of this machine, or on those of all machines that TF_CONFIG names."""
+    """Have runs done by a Dask cluster: a number of workers on this machine, or tcp://host:8786 of
+    a scheduler.
+    """
 
     @property
     def protocols(self) -> Tuple[str, ...]:
@@ -69,7 +74,8 @@ class Request:
         return (self.protocol,) if self.protocol else ("published", "corrected")
 
     def weights_for(self, encoder: str) -> str:
-        """Return the encoder weights asked for: the encoder's own where given, else the general ones.
+        """Return the encoder weights asked for: the encoder's own where given, else the general
+        ones.
 
         Raises:
             InputError: `encoder_weights` is not of the documented form.
@@ -84,19 +90,26 @@ class Request:
         return dict(pairs).get(encoder, general)
 
 
-def parse_training(config_type: type, profiles: Mapping[str, ConfigType], prog: str) -> Training[ConfigType]:
-    """Parse the command line of a train.py. `--profile` chooses the defaults, so `--help` shows that profile's."""
+def parse_training(
+    config_type: type, profiles: Mapping[str, ConfigType], prog: str
+) -> Training[ConfigType]:
+    """Parse the command line of a train.py. `--profile` chooses the defaults, so `--help` shows
+    that profile's.
+    """
     peek = argparse.ArgumentParser(prog=prog, add_help=False)
     peek.add_argument("--profile", choices=list(profiles), default="paper")
     default = Training(profiles[peek.parse_known_args()[0].profile])
-    options = tyro.cli(Training[config_type], default=default, prog=prog, description=Training.__doc__)
+    options = tyro.cli(
+        Training[config_type], default=default, prog=prog, description=Training.__doc__
+    )
     check(options.config)
-    devices.use(options.strategy)
     return options
 
 
 def check(config: object) -> None:
-    """Raise InputError, naming the option, where a number in a configuration dataclass is none that it can have."""
+    """Raise InputError, naming the option, where a number in a configuration dataclass is none that
+    it can have.
+    """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -108,11 +121,15 @@ def check(config: object) -> None:
             bounds = ("above 0" if positive else "from 0") + (" to 1" if most == 1 else "")
             raise InputError(f"{option}: expected a number {bounds}")
         if field.name in SIDES and value % 32:
-            raise InputError(f"{option}: expected a multiple of 32, which the network halves five times")
+            raise InputError(
+                f"{option}: expected a multiple of 32, which the network halves five times"
+            )
     parts = {name: getattr(config, name) for name in PARTS if hasattr(config, name)}
     if sum(parts.values()) >= 1:
         told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in parts.items())
-        raise InputError(f"{told}: expected parts that leave images for training, so less than 1 together")
+        raise InputError(
+            f"{told}: expected parts that leave images for training, so less than 1 together"
+        )
 
 
 def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> None:
@@ -123,12 +140,16 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
-        if not request.seeds or min(request.seeds) < 0 or len({*request.seeds}) < len(request.seeds):
-            raise InputError(f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0, each once")
-        if request.cluster and request.strategy:
-            raise InputError("--cluster and --strategy: expected one of the two; a worker trains a run on one device")
-        devices.use(request.strategy)
-        gpu.announce()
+        if (
+            not request.seeds
+            or min(request.seeds) < 0
+            or len({*request.seeds}) < len(request.seeds)
+        ):
+            raise InputError(
+                f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0, each "
+                "once"
+            )
+        cuda.announce()
         target(request)
 
     command.__doc__ = target.__doc__

@@ -11,10 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Iterator
 
+PROJECT = Path(__file__).resolve().parent.parent
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving without an error it replaces `path` in one step.
+    """Give a temporary path beside `path`; on leaving without an error it replaces `path` in one
+    step.
 
     The temporary name keeps the suffix, so that libraries that choose a format by it still do.
     """
@@ -39,7 +42,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def one_at_a_time(folder: Path | str) -> Iterator[None]:
-    """Let one process after the other do what reads files in `folder`, changes and writes them; .lock stays there."""
+    """Let one process after the other do what reads files in `folder`, changes and writes them;
+    .lock stays there.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
     with open(Path(folder) / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

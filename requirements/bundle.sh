@@ -51,7 +51,7 @@ for part in "$parts"/*; do
     fail "pip could not fetch the packages (its reason is above); the same command resumes"
 done
 
-.venv/bin/python -m common.bundle "$@"
+.venv/bin/python -m tools.bundle "$@"
 
 say "checksums"
 sha256sum "$bundle"/wheels/* | while read -r hash file; do

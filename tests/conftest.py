@@ -3,11 +3,14 @@ import os
 import hypothesis
 import pytest
 
-from common import phantoms
+from common.datasets import phantoms
 
-# On shared or slow cores an example may take long by chance; that is no failure. The examples are the same every time,
-# so that no change is refused for what another one did; EXPLORE=1 looks further.
-hypothesis.settings.register_profile("suite", deadline=None, derandomize=not os.environ.get("EXPLORE"))
+# On shared or slow cores an example may take long by chance; that is no failure. The examples are
+# the same every time, so that no change is refused for what another one did; EXPLORE=1 looks
+# further.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=not os.environ.get("EXPLORE")
+)
 hypothesis.settings.load_profile("suite")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from common.files import PROJECT
+
+ROOT = PROJECT
 DOCUMENT = ROOT / "docs/reliability.md"
-ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+?) \| `([\w/]+\.py)::(\w+)(?:\[(.+)\])?` \|$", re.MULTILINE)
+ROW = re.compile(
+    r"^\| (\d+) \| (.+?) \| (.+?) \| `([\w/]+\.py)::(\w+)(?:\[(.+)\])?` \|$", re.MULTILINE
+)
 CASES = ROW.findall(DOCUMENT.read_text(encoding="utf-8"))
 
 
@@ -20,24 +23,37 @@ def functions(path):
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     return {
-        node.name: "\n".join(lines[min(part.lineno for part in (node, *node.decorator_list)) - 1 : node.end_lineno])
+        node.name: "\n".join(
+            lines[min(part.lineno for part in (node, *node.decorator_list)) - 1 : node.end_lineno]
+        )
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef)
     }
 
 
 def cases(test, module):
-    """The words in quotes of a parametrized test and of the tables in capitals that it takes its cases from."""
+    """The words in quotes of a parametrized test and of the tables in capitals that it takes its
+    cases from.
+    """
     tables = [name for name in re.findall(r"\b[A-Z]{3,}\b", test) if f"\n{name} = " in module]
     sources = [test, *(module.split(f"\n{name} = ")[1].split("\n\n\n")[0] for name in tables)]
-    return {word for source in sources if "parametrize" in test for word in re.findall(r'"([^"\n]+)"', source)}
+    return {
+        word
+        for source in sources
+        if "parametrize" in test
+        for word in re.findall(r'"([^"\n]+)"', source)
+    }
 
 
 def test_there_are_sixty_cases_and_more_each_once_and_in_order():
     assert [int(number) for number, *_ in CASES] == list(range(1, len(CASES) + 1))
     assert len(CASES) >= 60
-    assert len(re.findall(r"^\| \d+ ", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)) == len(CASES)
-    assert max(Counter(fault for _, fault, *_ in CASES).values()) <= 2  # "may not be read" is of pictures and JSON
+    assert len(re.findall(r"^\| \d+ ", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)) == len(
+        CASES
+    )
+    assert (
+        max(Counter(fault for _, fault, *_ in CASES).values()) <= 2
+    )  # "may not be read" is of pictures and JSON
 
 
 @pytest.mark.parametrize("file", sorted({case[3] for case in CASES}))
@@ -52,5 +68,8 @@ def test_every_named_test_exists_and_runs(file):
 
 
 def test_every_test_of_a_fault_is_in_the_catalogue_or_beside_one_that_is():
-    files = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests/faults").glob("test_*.py")}
+    files = {
+        path.relative_to(ROOT / "tests").as_posix()
+        for path in (ROOT / "tests/faults").glob("test_*.py")
+    }
     assert files <= {case[3] for case in CASES}

@@ -1,4 +1,6 @@
-"""What the project must never do with what it is given: looked for in every source file, by its syntax."""
+"""What the project must never do with what it is given: looked for in every source file, by its
+syntax.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,39 @@ from typing import Iterator
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in ("data", "runs", "results")]
-SOURCES = sorted(path for folder in FOLDERS if folder.name[0] != "." for path in folder.rglob("*.py"))
-TEXTS = sorted([ROOT / "Makefile", *ROOT.glob("requirements/*.sh"), *ROOT.glob(".ci/*"), *ROOT.glob("setup.cfg")])
+from common.files import PROJECT
+
+ROOT = PROJECT
+FOLDERS = [
+    path
+    for path in ROOT.iterdir()
+    if path.is_dir() and path.name not in ("data", "runs", "results")
+]
+SOURCES = sorted(
+    path for folder in FOLDERS if folder.name[0] != "." for path in folder.rglob("*.py")
+)
+TEXTS = sorted(
+    [
+        ROOT / "Makefile",
+        *ROOT.glob("requirements/*.sh"),
+        *ROOT.glob(".ci/*"),
+        *ROOT.glob("setup.cfg"),
+    ]
+)
 
 # Loading any of these files can run what somebody else wrote.
-MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "jsonpickle", "joblib", "marshal", "shelve"}
-# Archives are unpacked by common/archives.py alone.
+MODULES = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "jsonpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+}
+# Archives are unpacked by common/datasets/archives.py alone.
 ARCHIVES = {"tarfile", "zipfile"}
 CALLS = {
     *("eval", "exec", "os.system", "os.popen", "tempfile.mktemp"),
@@ -34,17 +61,25 @@ METHODS = {
 }
 OPTIONS = {("shell", True), ("allow_pickle", True), ("verify", False), ("trust_remote_code", True)}
 LITERALS = {"0.0.0.0"}
-SHELL = re.compile(r"0\.0\.0\.0|--trusted-host|--insecure|curl [^|\n]*-k\b|\|\s*(ba)?sh\b|--allow-insecure-host")
+SHELL = re.compile(
+    r"0\.0\.0\.0|--trusted-host|--insecure|curl [^|\n]*-k\b|\|\s*(ba)?sh\b|--allow-insecure-host"
+)
 
 ALLOWED = {
-    ("common/archives.py", "import tarfile"): "the checked function",
-    ("common/archives.py", "import zipfile"): "the checked function",
-    ("common/published.py", "yaml.load"): "with a subclass of SafeLoader",
-    ("reproductions/polyp_unet/data.py", "import zipfile"): "for the name of an error that np.load raises",
+    ("common/datasets/archives.py", "import tarfile"): "the checked function",
+    ("common/datasets/archives.py", "import zipfile"): "the checked function",
+    ("common/published/schema.py", "yaml.load"): "with a subclass of SafeLoader",
+    (
+        "reproductions/polyp_unet/data.py",
+        "import zipfile",
+    ): "for the name of an error that np.load raises",
     ("tests/common/test_archives.py", "import tarfile"): "makes the archives to be refused",
     ("tests/common/test_archives.py", "import zipfile"): "makes the archives to be refused",
     ("tests/common/test_manifests.py", "import zipfile"): "makes archives",
-    ("tests/common/test_manifests.py", "shell=True"): "a fixed line, to compare a checksum with that of sha256sum",
+    (
+        "tests/common/test_manifests.py",
+        "shell=True",
+    ): "a fixed line, to compare a checksum with that of sha256sum",
     ("tests/common/test_runs.py", "allow_pickle=True"): "makes the pickle to be refused",
     ("tests/test_safety.py", "'0.0.0.0'"): "this list",
 }
@@ -54,17 +89,31 @@ def offences(source: str, is_test: bool = False) -> Iterator[str]:
     """Name whatever is forbidden in a Python source."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            yield from (f"import {name}" for name in names if name.split(".")[0] in MODULES | ARCHIVES)
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+            yield from (
+                f"import {name}" for name in names if name.split(".")[0] in MODULES | ARCHIVES
+            )
         elif isinstance(node, ast.Call):
             called = dotted(node.func)
             if called in CALLS:
                 yield called
             elif called.rpartition(".")[2] in METHODS and "." in called:
                 yield called.rpartition(".")[2]
-            options = {(word.arg, word.value.value) for word in node.keywords if isinstance(word.value, ast.Constant)}
+            options = {
+                (word.arg, word.value.value)
+                for word in node.keywords
+                if isinstance(word.value, ast.Constant)
+            }
             yield from (f"{name}={value}" for name, value in OPTIONS & options)
-            if called in ("np.load", "numpy.load") and ("allow_pickle", False) not in options and not is_test:
+            if (
+                called in ("np.load", "numpy.load")
+                and ("allow_pickle", False) not in options
+                and not is_test
+            ):
                 yield f"{called} without allow_pickle=False"
         elif isinstance(node, ast.Constant) and node.value in LITERALS:
             yield repr(node.value)
@@ -79,7 +128,10 @@ def dotted(node: ast.AST) -> str:
 
 def found_in(path: Path) -> set:
     name = path.relative_to(ROOT).as_posix()
-    return {(name, offence) for offence in offences(path.read_text(encoding="utf-8"), name.startswith("tests/"))}
+    return {
+        (name, offence)
+        for offence in offences(path.read_text(encoding="utf-8"), name.startswith("tests/"))
+    }
 
 
 def test_no_source_does_what_is_forbidden_and_every_exception_is_needed():
@@ -143,6 +195,8 @@ def test_what_is_not_is_left_alone(source):
     assert not list(offences(source))
 
 
-@pytest.mark.parametrize("line", ["pip install --trusted-host a", "curl -s -k a", "curl a | sh", "serve 0.0.0.0"])
+@pytest.mark.parametrize(
+    "line", ["pip install --trusted-host a", "curl -s -k a", "curl a | sh", "serve 0.0.0.0"]
+)
 def test_what_no_script_may_do_is_found(line):
     assert SHELL.search(line)

@@ -12,17 +12,25 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from common.files import PROJECT
+
+ROOT = PROJECT
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, flags=re.MULTILINE)
 DEFAULTS = dict(re.findall(r"^([A-Z_]+) \?= ?(.*)$", MAKEFILE, flags=re.MULTILINE))
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 TABLE1 = [".venv/bin/python", "-m", "reproductions.tnbc_linknet.eval", "table1"]
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {*DEFAULTS, "MAKEFLAGS", "MAKELEVEL"}}
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in {*DEFAULTS, "MAKEFLAGS", "MAKELEVEL"}
+}
 
 
 def make(*arguments, cwd=ROOT, environment=ENVIRONMENT):
-    return subprocess.run(["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        ["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
 
 
 def commands(*arguments, **settings):
@@ -51,16 +59,33 @@ def test_every_command_needs_nothing_but_its_target():
 
 
 def test_variables_reach_the_command_as_options_with_their_spaces():
-    settings = {"DATA_ROOT": "/data sets/it's", "SEEDS": "0 1 2", "PROTOCOL": "corrected", "PROFILE": "quick"}
+    settings = {
+        "DATA_ROOT": "/data sets/it's",
+        "SEEDS": "0 1 2",
+        "PROTOCOL": "corrected",
+        "PROFILE": "quick",
+    }
     settings.update(ENCODER_WEIGHTS="my weights.h5", PRECISION="mixed_bfloat16")
     given = ["--data-root", "/data sets/it's", "--seeds", "0", "1", "2", "--protocol", "corrected"]
-    given += ["--profile", "quick", "--encoder-weights", "my weights.h5", "--precision", "mixed_bfloat16"]
+    given += [
+        "--profile",
+        "quick",
+        "--encoder-weights",
+        "my weights.h5",
+        "--precision",
+        "mixed_bfloat16",
+    ]
     expected = [[*TABLE1, *given]]
-    assert commands("tnbc-table1", *(f"{name}={value}" for name, value in settings.items())) == expected
+    assert (
+        commands("tnbc-table1", *(f"{name}={value}" for name, value in settings.items()))
+        == expected
+    )
     assert commands("tnbc-table1", environment={**ENVIRONMENT, **settings}) == expected
 
 
-@pytest.mark.parametrize(("given", "seen"), [([], "unset"), (["DATA_ROOT="], "unset"), (["DATA_ROOT=/a b"], "/a b")])
+@pytest.mark.parametrize(
+    ("given", "seen"), [([], "unset"), (["DATA_ROOT="], "unset"), (["DATA_ROOT=/a b"], "/a b")]
+)
 def test_the_tests_see_data_root_only_if_it_is_set(tmp_path, given, seen):
     project = ready_project(tmp_path)
     python = project / ".venv/bin/python"
@@ -74,7 +99,11 @@ def test_the_tests_see_data_root_only_if_it_is_set(tmp_path, given, seen):
 def test_every_locked_package_has_a_version_and_hashes_and_no_address(lock):
     text = lock.read_text(encoding="utf-8")
     assert "://" not in text and "--index-url" not in text and "--find-links" not in text
-    entries = [entry for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " ")) if not entry.startswith("#")]
+    entries = [
+        entry
+        for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " "))
+        if not entry.startswith("#")
+    ]
     assert entries
     for entry in entries:
         assert re.match(r"[a-z0-9][a-z0-9._-]*==[^ ]+ .*--hash=sha256:[0-9a-f]{64}", entry), entry
@@ -83,9 +112,15 @@ def test_every_locked_package_has_a_version_and_hashes_and_no_address(lock):
 @pytest.mark.parametrize("name", [path.stem for path in LOCKS])
 def test_every_wanted_package_is_locked(name):
     folder = ROOT / "requirements"
-    wanted = re.findall(r"^([A-Za-z][\w.-]*)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE)
-    for included in re.findall(r"^-r (\S+)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE):
-        wanted += re.findall(r"^([A-Za-z][\w.-]*)", (folder / included).read_text(), flags=re.MULTILINE)
+    wanted = re.findall(
+        r"^([A-Za-z][\w.-]*)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE
+    )
+    for included in re.findall(
+        r"^-r (\S+)", (folder / f"{name}.in").read_text(), flags=re.MULTILINE
+    ):
+        wanted += re.findall(
+            r"^([A-Za-z][\w.-]*)", (folder / included).read_text(), flags=re.MULTILINE
+        )
     locked = re.findall(r"^([\w.-]+)==", (folder / f"{name}.txt").read_text(), flags=re.MULTILINE)
     assert set(wanted) <= set(locked)
 
@@ -120,7 +155,12 @@ def test_clean_removes_caches_and_nothing_of_value(tmp_path):
         "common/__init__.py",
         ".venv/__pycache__/a",
     ]
-    gone = ["common/__pycache__/a.pyc", ".ruff_cache/a", ".pytest_cache/a", "results/demo/report.html"]
+    gone = [
+        "common/__pycache__/a.pyc",
+        ".ruff_cache/a",
+        ".pytest_cache/a",
+        "results/demo/report.html",
+    ]
     for name in kept + gone:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
@@ -131,16 +171,24 @@ def test_clean_removes_caches_and_nothing_of_value(tmp_path):
 def interpreter(path, version, implementation="cpython", has_venv=True):
     """A stand-in that answers set-up's questions as a Python of that version would."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lie = f"import sys; sys.version_info = {version!r}; sys.implementation.name = {implementation!r}"
-    lie += f"; sys.executable = {str(path)!r}" + ("" if has_venv else "; sys.modules['ensurepip'] = None")
-    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}\nexec(sys.argv[1])" "$2"\n')
+    lie = (
+        f"import sys; sys.version_info = {version!r}; sys.implementation.name = {implementation!r}"
+    )
+    lie += f"; sys.executable = {str(path)!r}" + (
+        "" if has_venv else "; sys.modules['ensurepip'] = None"
+    )
+    path.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}\nexec(sys.argv[1])" "$2"\n'
+    )
     path.chmod(0o755)
     return str(path)
 
 
 @pytest.fixture()
 def sandbox(tmp_path):
-    """A copy of the set-up script, and a function that runs it where PATH has the system's tools but no Python."""
+    """A copy of the set-up script, and a function that runs it where PATH has the system's tools
+    but no Python.
+    """
     project = tmp_path / "project"
     (project / "requirements").mkdir(parents=True)
     shutil.copy(ROOT / "requirements/setup.sh", project / "requirements")
@@ -157,7 +205,9 @@ def sandbox(tmp_path):
     return run
 
 
-def test_the_newest_suitable_interpreter_in_path_is_found_past_a_shim_that_refuses(sandbox, tmp_path):
+def test_the_newest_suitable_interpreter_in_path_is_found_past_a_shim_that_refuses(
+    sandbox, tmp_path
+):
     shim = Path(interpreter(tmp_path / "bin/python3.10", (3, 10)))
     shim.write_text("#!/bin/sh\necho 'python3.10: command not found' >&2\nexit 127\n")
     interpreter(tmp_path / "bin/python3.8", (3, 8))
@@ -167,7 +217,8 @@ def test_the_newest_suitable_interpreter_in_path_is_found_past_a_shim_that_refus
 
 
 @pytest.mark.parametrize(
-    "flaw", [{"version": (3, 11)}, {"version": (3, 7)}, {"implementation": "pypy"}, {"has_venv": False}]
+    "flaw",
+    [{"version": (3, 11)}, {"version": (3, 7)}, {"implementation": "pypy"}, {"has_venv": False}],
 )
 def test_an_unsuitable_interpreter_is_passed_over(sandbox, tmp_path, flaw):
     interpreter(tmp_path / "bin/python3", **{"version": (3, 10), **flaw})

@@ -19,12 +19,15 @@ def read(path: Path) -> Dict[str, Polygons]:
     """Read a project's annotations: the outlined regions by file name.
 
     Raises:
-        InputError: the file is missing or not such JSON, or a region is no polygon of three or more points.
+        InputError: the file is missing or not such JSON, or a region is no polygon of three or more
+        points.
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected the polygons of the images beside it") from None
+        raise InputError(
+            f"{path}: no such file, expected the polygons of the images beside it"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -32,30 +35,44 @@ def read(path: Path) -> Dict[str, Polygons]:
     try:
         regions = {entry["filename"]: list(entry["regions"]) for entry in entries.values()}
         if len(regions) < len(entries):
-            raise InputError(f"{path}: expected one entry for each image, got {len(entries)} for {len(regions)}")
+            raise InputError(
+                f"{path}: expected one entry for each image, got {len(entries)} for {len(regions)}"
+            )
     except (AttributeError, KeyError, TypeError):
-        raise InputError(f"{path}: expected an object of VIA entries, each with `filename` and `regions`") from None
+        raise InputError(
+            f"{path}: expected an object of VIA entries, each with `filename` and `regions`"
+        ) from None
     if not all(isinstance(name, str) for name in regions):
         raise InputError(f"{path}: expected text as `filename` of every entry")
     return {
-        name: [_polygon(region, f"{path}: {name}, region {number}") for number, region in enumerate(parts)]
+        name: [
+            _polygon(region, f"{path}: {name}, region {number}")
+            for number, region in enumerate(parts)
+        ]
         for name, parts in regions.items()
     }
 
 
 def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
-    """Fill polygons as masks, bool (n, H, W): one per polygon, of the pixels whose centres it holds.
+    """Fill polygons as masks, bool (n, H, W): one per polygon, of the pixels whose centres it
+    holds.
 
     Raises:
-        InputError: a point lies outside of the image, or a polygon holds no pixel; named after `source`.
+        InputError: a point lies outside of the image, or a polygon holds no pixel; named after
+        `source`.
     """
     masks = np.zeros((len(polygons), *shape), bool)
     for number, points in enumerate(polygons):
         if (points < 0).any() or (points > shape).any():
-            raise InputError(f"{source}, region {number}: expected points inside of the image, {shape[1]}x{shape[0]}")
+            raise InputError(
+                f"{source}, region {number}: expected points inside of the image, "
+                f"{shape[1]}x{shape[0]}"
+            )
         masks[number] = polygon2mask(shape, points)
         if not masks[number].any() or not cv2.contourArea(points.astype(np.float32)):
-            raise InputError(f"{source}, region {number}: expected a polygon with an area, it holds no pixel")
+            raise InputError(
+                f"{source}, region {number}: expected a polygon with an area, it holds no pixel"
+            )
     return masks
 
 
@@ -66,7 +83,9 @@ def _polygon(region: dict, source: str) -> np.ndarray:
             raise InputError(f"{source}: expected a polygon, got {shape['name']!r}")
         points = np.array([shape["all_points_y"], shape["all_points_x"]], float).T
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise InputError(f"{source}: expected as many numbers in all_points_x as in all_points_y") from None
+        raise InputError(
+            f"{source}: expected as many numbers in all_points_x as in all_points_y"
+        ) from None
     if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise InputError(f"{source}: expected a polygon of three or more points, got {len(points)}")
     return points

@@ -2,9 +2,10 @@
 
     python -m reproductions.brain_tumour_mask_rcnn.check_batchnorm RUN --data-root DATA
 
-A step has one image: BatchNorm learns under that image's mean and variance, and is used with averages over those of
-earlier steps. Compared are these averages, new ones over training images with the final weights (PreciseBN, Wu and
-Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576), and each image's own mean and variance. The weights stay.
+A step has one image: BatchNorm learns under that image's mean and variance, and is used with
+averages over those of earlier steps. Compared are these averages, new ones over training images
+with the final weights (PreciseBN, Wu and Johnson, "Rethinking 'Batch' in BatchNorm", arXiv
+2105.07576), and each image's own mean and variance. The weights stay.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from common import gpu, manifests, runs
+from common.datasets import manifests
 from common.errors import InputError, exits_cleanly
+from common.training import cuda, runs
 from reproductions.brain_tumour_mask_rcnn import config as constants
 from reproductions.brain_tumour_mask_rcnn import data, metrics, predict
 
@@ -43,7 +45,9 @@ def norms(network) -> List:
     """The layers of a network, Keras', that normalise by a batch while they learn."""
     from tensorflow import keras
 
-    return [layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)]
+    return [
+        layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)
+    ]
 
 
 def renew_averages(network, forward: Callable, batches) -> None:
@@ -58,7 +62,9 @@ def renew_averages(network, forward: Callable, batches) -> None:
 
     layers = norms(network)
     for layer in layers:
-        layer.momentum = 0.0  # so that a batch leaves its own mean and variance, which are then read
+        layer.momentum = (
+            0.0  # so that a batch leaves its own mean and variance, which are then read
+        )
     forward = tf.function(forward)  # traced under that momentum
     sums = [np.zeros((2, layer.moving_mean.shape[0])) for layer in layers]
     for batch in tqdm(batches, desc="averages", unit="batch", disable=None):
@@ -71,7 +77,9 @@ def renew_averages(network, forward: Callable, batches) -> None:
 
 
 def use_own(network) -> None:
-    """Let every BatchNorm normalise by the batch that it sees, whatever it is told; its averages stay."""
+    """Let every BatchNorm normalise by the batch that it sees, whatever it is told; its averages
+    stay.
+    """
 
     def call(layer, inputs, training=None):
         return type(layer).call(layer, inputs, training=True)
@@ -84,13 +92,20 @@ def use_own(network) -> None:
 @exits_cleanly
 def main() -> None:
     """Compare from the command line."""
-    options = tyro.cli(Options, prog="python -m reproductions.brain_tumour_mask_rcnn.check_batchnorm")
-    gpu.announce()
+    options = tyro.cli(
+        Options, prog="python -m reproductions.brain_tumour_mask_rcnn.check_batchnorm"
+    )
+    cuda.announce()
     detector = predict.load(options.run)
     config, network = detector.config, detector.network
     if not config.from_scratch:
-        raise InputError(f"{options.run}: its BatchNorm stayed as it was loaded; expected a run from random weights")
-    from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+        raise InputError(
+            f"{options.run}: its BatchNorm stayed as it was loaded; expected a run from random "
+            "weights"
+        )
+    from reproductions.brain_tumour_mask_rcnn import (
+        model,
+    )  # not at the top: Model Garden takes 15 seconds
 
     split = runs.read_json(options.run / "split.json")
     folder = manifests.find("brain_mri", options.data_root).folder
@@ -98,7 +113,9 @@ def main() -> None:
     table = Table("mean and variance", *SHOWN, box=box.SIMPLE)
 
     def forward(images, labels):
-        truth = {name: labels[name] for name in ("anchor_boxes", "gt_boxes", "gt_classes", "gt_masks")}
+        truth = {
+            name: labels[name] for name in ("anchor_boxes", "gt_boxes", "gt_classes", "gt_masks")
+        }
         return network(images, image_shape=labels["image_info"][:, 1], training=True, **truth)
 
     def add(name: str) -> None:

@@ -1,15 +1,17 @@
-"""Compare our network with Matterport's on the same weights and image: backbone, pyramid, proposals, detections.
+"""Compare our network with Matterport's on the same weights and image: backbone, pyramid,
+proposals, detections.
 
 Matterport's network comes from the package pixellib, which does not live with our other packages:
 
     python3.10 -m venv peer
-    peer/bin/pip install tensorflow==2.9.3 'numpy<1.24' 'protobuf<3.20' opencv-python-headless scikit-image matplotlib \
+    peer/bin/pip install tensorflow==2.9.3 'numpy<1.24' 'protobuf<3.20' opencv-python-headless
+    scikit-image matplotlib \
         imantics labelme2coco imgaug jsonschema && peer/bin/pip install --no-deps pixellib==0.7.1
     peer/bin/python reproductions/brain_tumour_mask_rcnn/check_matterport.py reference FOLDER
     .venv/bin/python -m reproductions.brain_tumour_mask_rcnn.check_matterport compare FOLDER
 
-The first writes weights drawn at random (FOLDER/weights.h5) and what they make of an image of noise, the second loads
-them into our network and prints the differences.
+The first writes weights drawn at random (FOLDER/weights.h5) and what they make of an image of
+noise, the second loads them into our network and prints the differences.
 """
 
 from __future__ import annotations
@@ -45,9 +47,16 @@ def reference(folder: Path) -> None:
     for layer in _layers(network, keras):
         weights = layer.get_weights()
         if len(weights) == 4:  # BatchNorm, which must not be the identity
-            low, high = (0.1, 0.3) if layer.name.endswith("branch2c") else (0.5, 1.5)  # residuals must not pile up
+            low, high = (
+                (0.1, 0.3) if layer.name.endswith("branch2c") else (0.5, 1.5)
+            )  # residuals must not pile up
             n = len(weights[0])
-            weights = rng.uniform(low, high, n), rng.normal(0, 0.1, n), rng.normal(0, 0.1, n), rng.uniform(0.5, 1.5, n)
+            weights = (
+                rng.uniform(low, high, n),
+                rng.normal(0, 0.1, n),
+                rng.normal(0, 0.1, n),
+                rng.uniform(0.5, 1.5, n),
+            )
         elif weights:
             weights = weights[0], rng.normal(0, 0.1, weights[1].shape)
         if layer.name in QUIET:
@@ -57,7 +66,8 @@ def reference(folder: Path) -> None:
         layer.set_weights(weights)
     network.save_weights(str(folder / "weights.h5"))
 
-    # Smooth, since the heads sample their regions otherwise here, which on noise would be another region.
+    # Smooth, since the heads sample their regions otherwise here, which on noise would be another
+    # region.
     image = gaussian_filter(rng.normal(size=(1, SIZE, SIZE, 3)), (0, 12, 12, 0))
     image = np.uint8(255 * (image - image.min()) / np.ptp(image))
     stages = [network.get_layer(f"res{name}_out").output for name in ("2c", "3d", "4w", "5c")]
@@ -74,7 +84,9 @@ def reference(folder: Path) -> None:
 
 
 def compare(folder: Path) -> None:
-    """Print, part by part, the largest difference as a share of the largest value; then compare the heads."""
+    """Print, part by part, the largest difference as a share of the largest value; then compare the
+    heads.
+    """
     import tensorflow as tf
 
     from reproductions.brain_tumour_mask_rcnn import matterport, model
@@ -86,18 +98,27 @@ def compare(folder: Path) -> None:
     network = model.build(config).network
     matterport.load_weights(network, weights, outputs=True)
     image = (theirs["image"] - MEAN) / np.array(model.DEVIATIONS, np.float32)
-    ours = network(tf.constant(image), image_shape=tf.constant([[SIZE, SIZE]], tf.float32), training=False)
+    ours = network(
+        tf.constant(image), image_shape=tf.constant([[SIZE, SIZE]], tf.float32), training=False
+    )
 
     def row(name: str, there: np.ndarray, here: np.ndarray) -> None:
-        print(f"{name:10s} {np.abs(there.reshape(here.shape) - here).max() / np.abs(there).max():.1e}")
+        print(
+            f"{name:10s} {np.abs(there.reshape(here.shape) - here).max() / np.abs(there).max():.1e}"
+        )
 
     for level in map(str, LEVELS[:4]):
         row(f"backbone {level}", theirs[f"c{level}"], ours["backbone_features"][level].numpy())
     half_pixel = 2 / ANCHOR  # of the pyramid's finest level, in anchors
-    moved = np.array([[half_pixel * ratio**0.5, half_pixel * ratio**-0.5, 0, 0] for ratio in (0.5, 1, 2)])
+    moved = np.array(
+        [[half_pixel * ratio**0.5, half_pixel * ratio**-0.5, 0, 0] for ratio in (0.5, 1, 2)]
+    )
     for level in map(str, LEVELS):
         row(f"pyramid {level}", theirs[f"p{level}"], ours["decoder_features"][level].numpy())
-        logits, deltas = theirs[f"logits{level}"], ours["rpn_boxes"][level].numpy().reshape(1, -1, 3, 4) + moved
+        logits, deltas = (
+            theirs[f"logits{level}"],
+            ours["rpn_boxes"][level].numpy().reshape(1, -1, 3, 4) + moved,
+        )
         row(f"scores {level}", logits[..., 1] - logits[..., 0], ours["rpn_scores"][level].numpy())
         row(f"deltas {level}", theirs[f"deltas{level}"] * matterport.DELTA_STD, deltas)
 
@@ -108,7 +129,9 @@ def compare(folder: Path) -> None:
     there = theirs["probabilities"][0, real]
     wanted = np.log(there[:, 1] / there[:, 0]), theirs["boxes"][0, real, 1]
     ways = {
-        "sampled as there": _sampled_as_there(tf, theirs["regions"][0, real].astype(np.float32), pyramid),
+        "sampled as there": _sampled_as_there(
+            tf, theirs["regions"][0, real].astype(np.float32), pyramid
+        ),
         "sampled as here": network.roi_aligner(pyramid, tf.constant(boxes[real][None], tf.float32)),
     }
     for way, regions in ways.items():
@@ -121,13 +144,17 @@ def compare(folder: Path) -> None:
 
 
 def _sampled_as_there(tf, boxes: np.ndarray, pyramid: dict):
-    """Matterport's PyramidROIAlign: 7×7 points of the level that suits the size, (1, n, 7, 7, channels)."""
+    """Matterport's PyramidROIAlign: 7×7 points of the level that suits the size, (1, n, 7, 7,
+    channels).
+    """
     side = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     level = np.clip(4 + np.round(np.log2(side * SIZE / 224)), 2, 5).astype(int)
     regions = np.empty((len(boxes), 7, 7, pyramid["2"].shape[-1]), np.float32)
     for number in np.unique(level):
         own = boxes[level == number]
-        regions[level == number] = tf.image.crop_and_resize(pyramid[str(number)], own, np.zeros(len(own), int), (7, 7))
+        regions[level == number] = tf.image.crop_and_resize(
+            pyramid[str(number)], own, np.zeros(len(own), int), (7, 7)
+        )
     return tf.constant(regions[None])
 
 

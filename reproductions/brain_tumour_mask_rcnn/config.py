@@ -1,10 +1,12 @@
 """Mask R-CNN with ResNet-101 for tumours in brain MR images: every setting of it.
 
-Source: "Derin Öğrenme Teknolojisi ile Beyin Tümörü Tespiti ve Segmentasyonu" (in Turkish). What it leaves open is taken
-from the usual implementation (Matterport's Mask R-CNN) and from public notebooks on the same 302 images.
-Command: `make brain-table`; one network alone: `python -m reproductions.brain_tumour_mask_rcnn.train --help`.
-Expected time, one network and seed, paper profile: 1,500 images of 1024×1024, which is a GPU's work; quick profile on
-two CPU cores in mixed_bfloat16: an hour.
+Source: "Derin Öğrenme Teknolojisi ile Beyin Tümörü Tespiti ve Segmentasyonu" (in Turkish). What it
+leaves open is taken from the usual implementation (Matterport's Mask R-CNN) and from public
+notebooks on the same 302 images.
+Command: `make brain-table`; one network alone: `python -m
+reproductions.brain_tumour_mask_rcnn.train --help`. Expected time, one network and seed, paper
+profile: 1,500 images of 1024×1024, which is a GPU's work; quick profile on two CPU cores in
+    mixed_bfloat16: an hour.
 Expected score: the source publishes none.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal
 
-from common import runs
+from common.training import runs
 
 CLASSES = 2  # background and tumour
 COLOURS = {"predicted": (255, 80, 64), "truth": (64, 220, 120)}  # in figures and overlays
@@ -25,7 +27,9 @@ OVERLAP = 0.3  # IoU from which the lower-scored of two detections goes
 CLIP_NORM = 5.0  # of all gradients together
 MOST_DETECTIONS = 20  # assumed: no image has more than two tumours
 LOWEST_SCORE = 0.05  # of a detection that is kept for average precision and curves
-SCORES = tuple(step / 20 for step in range(1, 20))  # from which one is chosen on the validation images
+SCORES = tuple(
+    step / 20 for step in range(1, 20)
+)  # from which one is chosen on the validation images
 MATCH = 0.5  # assumed: IoU of the masks from which a detection has found a tumour, as in AP50
 
 
@@ -34,26 +38,38 @@ class Config:
     """One training. Fields marked "assumed" are not given by the source."""
 
     encoder: Literal["resnet101", "resnet14"] = "resnet101"
-    """Backbone below the pyramid; the source trains resnet101. resnet14, with one block a stage, is for tests."""
+    """Backbone below the pyramid; the source trains resnet101. resnet14, with one block a stage, is
+    for tests.
+    """
     protocol: Literal["published", "corrected"] = "published"
-    """published: the given split; corrected: without training images that show a validation or test tumour again."""
+    """published: the given split; corrected: without training images that show a validation or test
+    tumour again.
+    """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Name of the set of defaults that this configuration started from."""
     seed: int = 0
     """Decides the initial weights and the order of the images."""
     encoder_weights: str = "imagenet"  # assumed: the public notebooks start from COCO's, for which there is no download
-    """imagenet, none or an .h5 file: Keras' of the backbone without top, or Matterport's of the whole network."""
+    """imagenet, none or an .h5 file: Keras' of the backbone without top, or Matterport's of the
+    whole network.
+    """
     weights_layout: Literal["keras", "matterport"] = "keras"
     """Whose file `encoder_weights` is. Under matterport the stem is padded as there."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras precision policy."""
 
     input_size: int = 1024  # assumed: Matterport's
-    """Side of the square that the network gets, a multiple of 64: the image is resized to fit and padded."""
+    """Side of the square that the network gets, a multiple of 64: the image is resized to fit and
+    padded.
+    """
     flip: bool = False  # assumed: the source mentions no augmentation
     """Mirror half of the training images, left to right."""
-    trained_layers: Literal["auto", "heads", "all"] = "auto"  # assumed: public notebooks train the heads
-    """heads: all but the backbone; auto: heads, but all where the backbone starts from random weights."""
+    trained_layers: Literal["auto", "heads", "all"] = (
+        "auto"  # assumed: public notebooks train the heads
+    )
+    """heads: all but the backbone; auto: heads, but all where the backbone starts from random
+    weights.
+    """
     min_score: float = 0.7  # assumed: the public notebooks take 0.7 to 0.85
     """Confidence from which a tumour is reported."""
 
@@ -64,7 +80,9 @@ class Config:
     batch_size: int = 1  # assumed
     """Images per step."""
     regions: int = 200  # assumed: Matterport's
-    """Proposed regions of an image that a step learns from; up to a third of them, those on tumours, have masks."""
+    """Proposed regions of an image that a step learns from; up to a third of them, those on
+    tumours, have masks.
+    """
     learning_rate: float = 1e-3  # assumed: Matterport's, as the momentum and the decay
     """Of stochastic gradient descent."""
     momentum: float = 0.9
@@ -74,7 +92,9 @@ class Config:
 
     @property
     def from_scratch(self) -> bool:
-        """Whether all weights start at random. Then BatchNorm learns; else it stays as it is, as in Matterport's."""
+        """Whether all weights start at random. Then BatchNorm learns; else it stays as it is, as in
+        Matterport's.
+        """
         return self.encoder_weights == "none"
 
     @property
@@ -84,19 +104,28 @@ class Config:
 
     @property
     def run_id(self) -> str:
-        """Readable name of the run folder; whatever differs from the profile's defaults is part of it."""
+        """Readable name of the run folder; whatever differs from the profile's defaults is part of
+        it.
+        """
         return runs.readable_id(self, PROFILES[self.profile])
 
 
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share: half the side; a third of the regions, whose masks cost as much at every size; ten times the rate,
-    # in the belief that 1,500 steps at 1e-3 are too few for random weights, which was not tried.
-    # Measured in mixed_bfloat16 with all layers learning: 4.4 processor seconds a step.
+    # A CPU's share: half the side; a third of the regions, whose masks cost as much at every size;
+    # ten times the rate, in the belief that 1,500 steps at 1e-3 are too few for random weights,
+    # which was not tried. Measured in mixed_bfloat16 with all layers learning: 4.4 processor
+    # seconds a step.
     "quick": replace(_PAPER, profile="quick", input_size=512, regions=64, learning_rate=1e-2),
     # Seconds, to see the machinery run; its numbers mean nothing.
     "smoke": replace(
-        _PAPER, profile="smoke", encoder="resnet14", input_size=64, epochs=2, steps_per_epoch=2, regions=16
+        _PAPER,
+        profile="smoke",
+        encoder="resnet14",
+        input_size=64,
+        epochs=2,
+        steps_per_epoch=2,
+        regions=16,
     ),
 }

@@ -1,4 +1,6 @@
-"""Brain MR slices and their outlined tumours. Layout: train, val and test, each with <n>.jpg and annotations.json."""
+"""Brain MR slices and their outlined tumours. Layout: train, val and test, each with <n>.jpg and
+annotations.json.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Dict, Iterable, Iterator, List, Set
 import numpy as np
 import tensorflow as tf
 
-from common import manifests
+from common.datasets import manifests
 from common.errors import InputError
-from common.images import read_rgb
+from common.imaging.reading import read_rgb
 from reproductions.brain_tumour_mask_rcnn import annotations
 from reproductions.brain_tumour_mask_rcnn.config import Config
 
@@ -34,7 +36,9 @@ class Sample:
 
     @property
     def boxes(self) -> np.ndarray:
-        """Boxes around the tumours, float32 (n, 4) as y1, x1, y2, x2, the last two behind the last pixel."""
+        """Boxes around the tumours, float32 (n, 4) as y1, x1, y2, x2, the last two behind the last
+        pixel.
+        """
         return np.array([box(mask) for mask in self.masks], np.float32).reshape(-1, 4)
 
 
@@ -45,10 +49,12 @@ def box(mask: np.ndarray) -> np.ndarray:
 
 
 def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
-    """Read which images each part has, and their polygons: by part, then by the path of the image from `folder`.
+    """Read which images each part has, and their polygons: by part, then by the path of the image
+    from `folder`.
 
     Raises:
-        InputError: an annotation file is unusable, names an image that is absent, or leaves one out.
+        InputError: an annotation file is unusable, names an image that is absent, or leaves one
+        out.
     """
     found: Dict[str, Dict[str, annotations.Polygons]] = {}
     seen: Set[str] = set()
@@ -58,13 +64,16 @@ def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
         images = {image.name for image in manifests.matching(folder, f"{name}/*.jpg")}
         for absent in sorted(set(polygons) - images):
             raise InputError(
-                f"{folder / name / absent}: no such image, {path} has {len(polygons[absent])} regions of it"
+                f"{folder / name / absent}: no such image, {path} has {len(polygons[absent])} "
+                "regions of it"
             )
         for strange in sorted(images - set(polygons)):
             raise InputError(f"{path}: expected an entry for {strange}, which lies beside it")
         found[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
         for twice in sorted(images & seen):
-            raise InputError(f"{folder / name / twice}: expected each name once, another part has it as well")
+            raise InputError(
+                f"{folder / name / twice}: expected each name once, another part has it as well"
+            )
         seen |= images
     return found
 
@@ -75,30 +84,40 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
     Raises:
         InputError: an image is damaged, or a polygon does not fit it.
     """
-    entries = {Path(path).stem: (path, polygons) for part in find(folder).values() for path, polygons in part.items()}
+    entries = {
+        Path(path).stem: (path, polygons)
+        for part in find(folder).values()
+        for path, polygons in part.items()
+    }
 
     def read(sample_id: str) -> Sample:
         path, polygons = entries[sample_id]
         image = read_rgb(folder / path)
-        return Sample(sample_id, image, annotations.draw(polygons, image.shape[:2], str(folder / path)))
+        return Sample(
+            sample_id, image, annotations.draw(polygons, image.shape[:2], str(folder / path))
+        )
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(read, ids))
 
 
 def epoch_order(count: int, config: Config, epoch: int) -> np.ndarray:
-    """Decide which of `count` images an epoch shows, int64 (steps · batch,): each once before any comes again.
+    """Decide which of `count` images an epoch shows, int64 (steps · batch,): each once before any
+    comes again.
 
     A function of its arguments only, so that a resumed training sees the same.
     """
     shown = config.steps_per_epoch * config.batch_size
     places = np.arange(epoch * shown, (epoch + 1) * shown)
-    passes = {n: np.random.default_rng((config.seed, n)).permutation(count) for n in set(places // count)}
+    passes = {
+        n: np.random.default_rng((config.seed, n)).permutation(count) for n in set(places // count)
+    }
     return np.array([passes[place // count][place % count] for place in places])
 
 
 def examples(samples: List[Sample], config: Config, epoch: int) -> tf.data.Dataset:
-    """Give the images of one epoch as Model Garden's decoder would: one dict each, boxes from 0 to 1, class 1.
+    """Give the images of one epoch as Model Garden's decoder would: one dict each, boxes from 0 to
+    1, class 1.
 
     Samples without a tumour are left out, as in Matterport's.
     """
@@ -124,7 +143,9 @@ def examples(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datas
         "groundtruth_is_crowd": tf.TensorSpec((None,), tf.bool),
     }
     drawn = tf.data.Dataset.from_generator(draw, output_signature=signature)
-    return drawn.apply(tf.data.experimental.assert_cardinality(config.steps_per_epoch * config.batch_size))
+    return drawn.apply(
+        tf.data.experimental.assert_cardinality(config.steps_per_epoch * config.batch_size)
+    )
 
 
 def _number(name: str) -> int:

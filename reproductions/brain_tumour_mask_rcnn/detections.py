@@ -1,4 +1,6 @@
-"""What a network finds in an image, and the file that keeps it: scores, boxes, and masks in COCO's run-length code."""
+"""What a network finds in an image, and the file that keeps it: scores, boxes, and masks in COCO's
+run-length code.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,10 @@ def load(path: Path) -> Detections:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         size = content["size"]
-        masks = [coco_mask.decode({"size": size, "counts": counts.encode("ascii")}) for counts in content["masks"]]
+        masks = [
+            coco_mask.decode({"size": size, "counts": counts.encode("ascii")})
+            for counts in content["masks"]
+        ]
         return Detections(
             np.array(content["boxes"], np.float32).reshape(-1, 4),
             np.array(content["scores"], np.float32),

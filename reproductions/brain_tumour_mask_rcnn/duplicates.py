@@ -1,7 +1,8 @@
-"""Slices that show the same tumour of the same head: found by looking alike, with outlines in the same place.
+"""Slices that show the same tumour of the same head: found by looking alike, with outlines in the
+same place.
 
-The images carry no patient's name, but many are neighbouring slices of one examination, and the given split cuts
-through some of these.
+The images carry no patient's name, but many are neighbouring slices of one examination, and the
+given split cuts through some of these.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import Dict, List
 import cv2
 import numpy as np
 
-from common import duplicates
-from common.duplicates import Groups
+from common.datasets import duplicates
+from common.datasets.duplicates import Groups
 from reproductions.brain_tumour_mask_rcnn.data import Sample
 
-# Chosen by looking at the pairs near them. All heads look alike: hashes alone, even within 6 bits, pair slices of
-# different ones. With the three together, the pairs of different parts and the 40 least alike of one part each show one
-# head. Neighbours that differ more are not found: this is a lower bound of what the parts share.
+# Chosen by looking at the pairs near them. All heads look alike: hashes alone, even within 6 bits,
+# pair slices of different ones. With the three together, the pairs of different parts and the 40
+# least alike of one part each show one head. Neighbours that differ more are not found: this is a
+# lower bound of what the parts share.
 HASH_DISTANCE = 6  # of 64 bits
 SIDE = 64
 SSIM = 0.6

@@ -9,11 +9,15 @@ from typing import Iterator, List, Sequence, Tuple
 
 import h5py
 
-from common import cli, manifests, published, regenerate, runs, tables
+from common import cli
 from common.cli import Request
+from common.datasets import manifests
+from common.datasets.splits import Split
 from common.errors import exits_cleanly
-from common.splits import Split
-from reproductions.brain_tumour_mask_rcnn import data, drawing, duplicates, metrics, parts
+from common.published import schema
+from common.results import experiment, tables
+from common.training import runs
+from reproductions.brain_tumour_mask_rcnn import data, duplicates, metrics, overlays, parts
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
 from reproductions.brain_tumour_mask_rcnn.train import PAPER, found, scores, train
 
@@ -26,13 +30,15 @@ def regenerated(request: Request, data_set: manifests.DataSet) -> List[Tuple[Con
     base = PROFILES[request.profile]
     configs = [
         replace(config, weights_layout=weights_layout(config.encoder_weights))
-        for config in regenerate.grid(base, request, [base.encoder])
+        for config in experiment.grid(base, request, [base.encoder])
     ]
-    return list(zip(configs, regenerate.ensure(configs, train, data_set, request)))
+    return list(zip(configs, experiment.ensure(configs, train, data_set, request)))
 
 
 def weights_layout(encoder_weights: str) -> str:
-    """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in it."""
+    """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in
+    it.
+    """
     path = Path(encoder_weights)
     # No file, or a damaged one, is told of where the network is built.
     with contextlib.suppress(OSError), h5py.File(path, "r") as file:
@@ -42,43 +48,55 @@ def weights_layout(encoder_weights: str) -> str:
 
 
 def table(request: Request) -> None:
-    """Average precision, Dice, IoU, sensitivity and false positives on the test images; the source publishes none."""
+    """Average precision, Dice, IoU, sensitivity and false positives on the test images; the source
+    publishes none.
+    """
     data_set, request = _found(request)
     folder = request.results_root / PAPER
     rows = []
     for config, run in regenerated(request, data_set):
-        regenerate.keep_provenance(run, folder)
+        experiment.keep_provenance(run, folder)
         conditions = _conditions(config, run, data_set)
         values = scores(run, data_set, config).items()
-        rows += [(tables.Score(ROW, name, value, config.seed), conditions) for name, value in values]
-    reference = replace(published.load(PUBLISHED), id="table", title="Detection and outlines on the test images")
-    regenerate.publish_beyond(reference, rows, folder)
+        rows += [
+            (tables.Score(ROW, name, value, config.seed), conditions) for name, value in values
+        ]
+    reference = replace(
+        schema.load(PUBLISHED), id="table", title="Detection and outlines on the test images"
+    )
+    experiment.publish_beyond(reference, rows, folder)
 
 
 def splits(request: Request) -> None:
-    """Images and polygons of the three parts, the tumours they share, and the size of the network; no training."""
-    from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+    """Images and polygons of the three parts, the tumours they share, and the size of the network;
+    no training.
+    """
+    from reproductions.brain_tumour_mask_rcnn import (
+        model,
+    )  # not at the top: Model Garden takes 15 seconds
 
     data_set, request = _found(request)
     size = model.size(PROFILES["paper"])
     counted = []
     for protocol in request.protocols:
         counted += _counted(data_set, parts.split(data_set, protocol), protocol, size)
-    regenerate.publish(PUBLISHED, counted, request.results_root / PAPER)
+    experiment.publish(PUBLISHED, counted, request.results_root / PAPER)
 
 
 def figure(request: Request) -> None:
-    """All test images with the true and the found outlines, and sensitivity by false positives per image."""
+    """All test images with the true and the found outlines, and sensitivity by false positives per
+    image.
+    """
     data_set, request = _found(request)
     for config, run in regenerated(request, data_set):
         tested = data.load(data_set.folder, run.split["test"])
         detections = found(run, tested)
-        title = regenerate.heading(config, data_set, [run])
+        title = experiment.heading(config, data_set, [run])
         name = f"{config.protocol}-{config.profile}-seed{config.seed}.png"
         folder = request.results_root / PAPER
-        drawing.sheet(folder / f"figure-{name}", tested, detections, config.min_score, title)
+        overlays.sheet(folder / f"figure-{name}", tested, detections, config.min_score, title)
         curve = metrics.curve(tested, detections)
-        drawing.free_response(folder / f"froc-{name}", curve, config.min_score, title)
+        overlays.free_response(folder / f"froc-{name}", curve, config.min_score, title)
         print(f"written: {folder}/figure-{name} and froc-{name}")
 
 
@@ -87,19 +105,25 @@ TARGETS = {"table": table, "splits": splits, "figure": figure}
 
 def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
     data_set = manifests.find("brain_mri", request.data_root)
-    return data_set, regenerate.settle(request, data_set)
+    return data_set, experiment.settle(request, data_set)
 
 
 def _counted(
     data_set: manifests.DataSet, split: Split, protocol: str, size: int
 ) -> Iterator[Tuple[tables.Score, tables.Conditions]]:
     """What can be counted without training, as scores; `size` is that of the network, in bytes."""
-    changes = ["images that show a tumour of a later part again are left out"] if protocol == "corrected" else []
+    changes = (
+        ["images that show a tumour of a later part again are left out"]
+        if protocol == "corrected"
+        else []
+    )
     synthetic = ["synthetic images instead of the source's data"] if data_set.synthetic else []
 
     def score(row: str, metric: str, value: float, differences: Sequence[str]):
         about = (data_set.title, data_set.fingerprint, tuple(differences))
-        return tables.Score(row, metric, float(value), 0), tables.Conditions(protocol, "paper", "any", "any", *about)
+        return tables.Score(row, metric, float(value), 0), tables.Conditions(
+            protocol, "paper", "any", "any", *about
+        )
 
     samples = {part: data.load(data_set.folder, ids) for part, ids in split.items()}
     groups = duplicates.find([sample for part in samples.values() for sample in part])
@@ -108,7 +132,9 @@ def _counted(
     for part, members in samples.items():
         row = data.PARTS.get(part, part)
         yield score(row, "images", len(members), changes + synthetic)
-        yield score(row, "polygons", sum(len(sample.masks) for sample in members), changes + synthetic)
+        yield score(
+            row, "polygons", sum(len(sample.masks) for sample in members), changes + synthetic
+        )
         if part in used:
             common = len(shared & set(split[part]))
             yield score(row, "images_with_a_tumour_of_another_part", common, changes + synthetic)
@@ -118,13 +144,13 @@ def _counted(
 
 def _conditions(config: Config, run: runs.Run, data_set: manifests.DataSet) -> tables.Conditions:
     """Describe how a run was made, and what about it differs from the source."""
-    weights = regenerate.encoder_weights([run])
+    weights = experiment.encoder_weights([run])
     different = []
     if config.weights_layout != "matterport":
         different.append(f"weights {weights}; the source's are taken to be COCO's")
     if config.protocol == "corrected":
         different.append("training images that show a validation or test tumour again are left out")
-    return regenerate.conditions(config, PROFILES["paper"], data_set, [run], different)
+    return experiment.conditions(config, PROFILES["paper"], data_set, [run], different)
 
 
 @exits_cleanly

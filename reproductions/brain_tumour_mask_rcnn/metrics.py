@@ -1,4 +1,6 @@
-"""Scores of the detections: COCO's average precision, tumours found and invented by confidence, and pixels."""
+"""Scores of the detections: COCO's average precision, tumours found and invented by confidence, and
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from common import dice
+from common.metrics import dice
 from reproductions.brain_tumour_mask_rcnn.config import MATCH, SCORES
 from reproductions.brain_tumour_mask_rcnn.data import Sample
 from reproductions.brain_tumour_mask_rcnn.detections import Detections, encode
@@ -21,7 +23,9 @@ COUNTS = ("tn", "fp", "fn", "tp")
 
 
 class Curve(NamedTuple):
-    """Free-response operating characteristic: a point for every score that a detection has, the highest first."""
+    """Free-response operating characteristic: a point for every score that a detection has, the
+    highest first.
+    """
 
     scores: np.ndarray  # (k,)
     sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one
@@ -29,10 +33,11 @@ class Curve(NamedTuple):
 
 
 def match(true: np.ndarray, found: Detections) -> np.ndarray:
-    """Decide which detections have found a tumour, bool (n,): one at most for each tumour, the highest scores first.
+    """Decide which detections have found a tumour, bool (n,): one at most for each tumour, the
+    highest scores first.
 
-    A detection takes the tumour, of those still to be found, whose mask it overlaps most, with an IoU of `MATCH` or
-    more. `true` is bool (m, H, W).
+    A detection takes the tumour, of those still to be found, whose mask it overlaps most, with an
+    IoU of `MATCH` or more. `true` is bool (m, H, W).
     """
     hits = np.zeros(len(found.scores), bool)
     if not len(true):
@@ -49,20 +54,28 @@ def match(true: np.ndarray, found: Detections) -> np.ndarray:
 def curve(samples: Sequence[Sample], found: Sequence[Detections]) -> Curve:
     """Follow sensitivity and false positives as the confidence falls, over all samples together."""
     scores = np.concatenate([detections.scores for detections in found])
-    hits = np.concatenate([match(sample.masks, detections) for sample, detections in zip(samples, found)])
+    hits = np.concatenate(
+        [match(sample.masks, detections) for sample, detections in zip(samples, found)]
+    )
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], hits[order]
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else np.array([], int)
+    last = (
+        np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+        if len(scores)
+        else np.array([], int)
+    )
     tumours = max(sum(len(sample.masks) for sample in samples), 1)
     return Curve(scores[last], hits.cumsum()[last] / tumours, (~hits).cumsum()[last] / len(samples))
 
 
-def per_image(samples: Sequence[Sample], found: Sequence[Detections], min_score: float) -> pandas.DataFrame:
+def per_image(
+    samples: Sequence[Sample], found: Sequence[Detections], min_score: float
+) -> pandas.DataFrame:
     """Score every image at one confidence.
 
     Returns:
-        One line per image: id, tumours, tumours found, tumours invented, pixel counts of the union of all masks (tn,
-        fp, fn, tp), and the Dice and IoU that follow from these.
+        One line per image: id, tumours, tumours found, tumours invented, pixel counts of the union
+        of all masks (tn, fp, fn, tp), and the Dice and IoU that follow from these.
     """
     rows = []
     for sample, detections in zip(samples, found):
@@ -84,14 +97,19 @@ def per_image(samples: Sequence[Sample], found: Sequence[Detections], min_score:
 
 
 def best_score(samples: Sequence[Sample], found: Sequence[Detections]) -> float:
-    """Choose, of `SCORES`, the confidence with the highest mean Dice on the validation images, the lowest of equals."""
+    """Choose, of `SCORES`, the confidence with the highest mean Dice on the validation images, the
+    lowest of equals.
+    """
     return max(SCORES, key=lambda score: (per_image(samples, found, score)["dice"].mean(), -score))
 
 
 def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) -> Dict[str, float]:
-    """Average precision of boxes and masks by pycocotools: over IoU from 0.5 to 0.95, and at 0.5 (…50)."""
+    """Average precision of boxes and masks by pycocotools: over IoU from 0.5 to 0.95, and at 0.5
+    (…50).
+    """
     images = [
-        {"id": number, "height": s.image.shape[0], "width": s.image.shape[1]} for number, s in enumerate(samples, 1)
+        {"id": number, "height": s.image.shape[0], "width": s.image.shape[1]}
+        for number, s in enumerate(samples, 1)
     ]
     truths: List[dict] = []
     results: Dict[str, List[dict]] = {"bbox": [], "segm": []}
@@ -152,5 +170,7 @@ def _ious(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not len(some):
         return np.zeros((0, len(others)))
     return np.asarray(
-        coco_mask.iou([encode(mask) for mask in some], [encode(mask) for mask in others], [0] * len(others))
+        coco_mask.iou(
+            [encode(mask) for mask in some], [encode(mask) for mask in others], [0] * len(others)
+        )
     )

@@ -1,11 +1,13 @@
-"""Which images are trained, watched and tested on: as given, or without those that show a tumour of a later part."""
+"""Which images are trained, watched and tested on: as given, or without those that show a tumour of
+a later part.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from common.manifests import DataSet
-from common.splits import Split
+from common.datasets.manifests import DataSet
+from common.datasets.splits import Split
 from reproductions.brain_tumour_mask_rcnn import data, duplicates
 
 LEFT_OUT = "left_out"  # images that the corrected protocol does without
@@ -14,10 +16,14 @@ LEFT_OUT = "left_out"  # images that the corrected protocol does without
 def split(data_set: DataSet, protocol: str) -> Split:
     """Give the ids of "train", "validation" and "test".
 
-    published: as the folders have them. corrected: a training or validation image that shows a tumour of a later part
+    published: as the folders have them. corrected: a training or validation image that shows a
+        tumour of a later part
     again moves to "left_out", so that the test images stay the same 39.
     """
-    parts = {part: [Path(path).stem for path in paths] for part, paths in data.find(data_set.folder).items()}
+    parts = {
+        part: [Path(path).stem for path in paths]
+        for part, paths in data.find(data_set.folder).items()
+    }
     if protocol == "published":
         return parts
     place = {sample_id: number for number, ids in enumerate(parts.values()) for sample_id in ids}
@@ -27,5 +33,8 @@ def split(data_set: DataSet, protocol: str) -> Split:
         for sample_id in group
         if place[sample_id] < max(place[other] for other in group)
     }
-    kept = {part: [sample_id for sample_id in ids if sample_id not in left_out] for part, ids in parts.items()}
+    kept = {
+        part: [sample_id for sample_id in ids if sample_id not in left_out]
+        for part, ids in parts.items()
+    }
     return {**kept, LEFT_OUT: sorted(left_out, key=int)}

@@ -1,7 +1,8 @@
-"""Find tumours in images: `python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN --out DIR`.
+"""Find tumours in images: `python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN
+--out DIR`.
 
-Beside each mask (0, or 255 on a tumour) there is a picture of the image with boxes and tinted tumours, both PNG. For
-research and teaching, not for clinical use.
+Beside each mask (0, or 255 on a tumour) there is a picture of the image with boxes and tinted
+tumours, both PNG. For research and teaching, not for clinical use.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 import tyro
 
-from common import gpu, images
 from common.errors import InputError, exits_cleanly
-from reproductions.brain_tumour_mask_rcnn import drawing
+from common.imaging import reading
+from common.training import cuda
+from reproductions.brain_tumour_mask_rcnn import overlays
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 from reproductions.brain_tumour_mask_rcnn.train import PAPER
 
@@ -37,30 +39,40 @@ class Options:
 
 
 def load(run_folder: Path) -> Detector:
-    """Load a trained network: a function from an image, uint8 (H, W, 3), and a lowest score to `Detections`.
+    """Load a trained network: a function from an image, uint8 (H, W, 3), and a lowest score to
+    `Detections`.
 
     Raises:
         InputError: the folder holds no finished training of this paper.
     """
     if not (run_folder / "metrics.csv").exists():
-        raise InputError(f"{run_folder}: no metrics.csv in it, expected the folder of a finished training")
-    from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+        raise InputError(
+            f"{run_folder}: no metrics.csv in it, expected the folder of a finished training"
+        )
+    from reproductions.brain_tumour_mask_rcnn import (
+        model,
+    )  # not at the top: Model Garden takes 15 seconds
 
     return model.load(run_folder)
 
 
-def predict(path: Path, detector: Detector, out: Path, min_score: Optional[float] = None) -> Detections:
+def predict(
+    path: Path, detector: Detector, out: Path, min_score: Optional[float] = None
+) -> Detections:
     """Write mask and overlay of one image into the existing folder `out`, and give what was found.
 
     Raises:
         InputError: the image is not readable, or too large to be a slice.
     """
-    image = images.to_rgb(images.read_any(path))
-    if image.shape[0] * image.shape[1] > images.LARGE:
-        raise InputError(f"{path}: expected at most {images.LARGE} pixels, got {image.shape[1]}x{image.shape[0]}")
+    image = reading.to_rgb(reading.read_any(path))
+    if image.shape[0] * image.shape[1] > reading.LARGE:
+        raise InputError(
+            f"{path}: expected at most {reading.LARGE} pixels, got "
+            f"{image.shape[1]}x{image.shape[0]}"
+        )
     found = detector(image, min_score)
-    images.write_png(out / f"{path.stem}_mask.png", found.union)
-    images.write_png(out / f"{path.stem}_overlay.png", drawing.overlay(image, found))
+    reading.write_png(out / f"{path.stem}_mask.png", found.union)
+    reading.write_png(out / f"{path.stem}_overlay.png", overlays.overlay(image, found))
     return found
 
 
@@ -69,19 +81,29 @@ def main() -> None:
     """Predict from the command line."""
     options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
     if options.min_score is not None and not 0 <= options.min_score <= 1:
-        raise InputError(f"--min-score {options.min_score}: expected a confidence from 0 to 1, such as 0.7")
+        raise InputError(
+            f"--min-score {options.min_score}: expected a confidence from 0 to 1, such as 0.7"
+        )
     by_stem = {path.stem: path for path in options.images}
     for path in options.images:
         if by_stem[path.stem] != path:
-            raise InputError(f"{path} and {by_stem[path.stem]} would have results of one name; predict them apart")
+            raise InputError(
+                f"{path} and {by_stem[path.stem]} would have results of one name; predict them "
+                "apart"
+            )
         if path.resolve().parent == options.out.resolve():
-            raise InputError(f"--out {options.out}: {path} lies there, perhaps with its true mask; take another folder")
-    gpu.announce()
+            raise InputError(
+                f"--out {options.out}: {path} lies there, perhaps with its true mask; take another "
+                "folder"
+            )
+    cuda.announce()
     detector = load(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.images:
         found = predict(path, detector, options.out, options.min_score)
-        listed = ", ".join(f"{mask.sum()} pixels ({score:.2f})" for mask, score in zip(found.masks, found.scores))
+        listed = ", ".join(
+            f"{mask.sum()} pixels ({score:.2f})" for mask, score in zip(found.masks, found.scores)
+        )
         print(f"{path}: {listed or 'no tumour found'}")
     print(f"written: {options.out}/*_mask.png and *_overlay.png")
 

@@ -1,12 +1,16 @@
-"""Train one Mask R-CNN and keep what it finds: `python -m reproductions.brain_tumour_mask_rcnn.train --help`."""
+"""Train one Mask R-CNN and keep what it finds: `python -m
+reproductions.brain_tumour_mask_rcnn.train --help`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import List
 
-from common import cli, devices, encoders, gpu, manifests, runs, training
+from common import cli
+from common.datasets import manifests
 from common.errors import InputError, exits_cleanly
+from common.training import cuda, encoders, fit, runs
 from reproductions.brain_tumour_mask_rcnn import config as configs
 from reproductions.brain_tumour_mask_rcnn import data, detections, metrics, parts
 from reproductions.brain_tumour_mask_rcnn.config import Config
@@ -19,27 +23,39 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     """Bring one run to completion: train or resume, detect, evaluate. A complete run is left alone.
 
     Raises:
-        InputError: the data or the weights are not usable, or the run folder belongs to something else.
+        InputError: the data or the weights are not usable, or the run folder belongs to something
+        else.
     """
     if config.from_scratch and not config.trains_backbone:
-        raise InputError("--trained-layers heads: a backbone of random weights has to learn; take all or auto")
+        raise InputError(
+            "--trained-layers heads: a backbone of random weights has to learn; take all or auto"
+        )
     if config.input_size % 64:
-        raise InputError(f"--input-size {config.input_size}: expected a multiple of 64, for six halvings")
-    recorded = {**runs.as_json(config), "encoder_weights": encoders.describe_weights(config.encoder_weights)}
+        raise InputError(
+            f"--input-size {config.input_size}: expected a multiple of 64, for six halvings"
+        )
+    recorded = {
+        **runs.as_json(config),
+        "encoder_weights": encoders.describe_weights(config.encoder_weights),
+    }
     run = runs.Run(runs_root / PAPER / config.run_id, {**recorded, "data": data_set.fingerprint})
     if run.complete:
         return run
     with run.locked():
         split = parts.split(data_set, config.protocol)
         run.save_split(split)
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
+        run.log_session(
+            data=data_set.title, fingerprint=data_set.fingerprint, device=cuda.device_name()
+        )
         seen, watched, tested = (data.load(data_set.folder, split[part]) for part in data.PARTS)
 
-        from reproductions.brain_tumour_mask_rcnn import model  # not at the top: Model Garden takes 15 seconds
+        from reproductions.brain_tumour_mask_rcnn import (
+            model,
+        )  # not at the top: Model Garden takes 15 seconds
 
-        training.start(config.seed, config.precision, deterministic_on_gpu=False)
+        fit.start(config.seed, config.precision, deterministic_on_gpu=False)
         network = model.build(config)
-        training.fit(
+        fit.fit(
             network,
             lambda epoch: model.inputs(data.examples(seen, config, epoch), config, epoch),
             config.epochs,
@@ -65,7 +81,9 @@ def found(run: runs.Run, samples: List[data.Sample]) -> List[Detections]:
 
 def scores(run: runs.Run, data_set: manifests.DataSet, config: Config) -> dict:
     """Summarise a finished run over its test images."""
-    watched, tested = (data.load(data_set.folder, run.split[part]) for part in ("validation", "test"))
+    watched, tested = (
+        data.load(data_set.folder, run.split[part]) for part in ("validation", "test")
+    )
     chosen = metrics.best_score(watched, found(run, watched))
     return metrics.aggregate(tested, found(run, tested), config.min_score, chosen)
 
@@ -74,12 +92,17 @@ def scores(run: runs.Run, data_set: manifests.DataSet, config: Config) -> dict:
 def main() -> None:
     """Train from the command line."""
     options = cli.parse_training(Config, configs.PROFILES, f"python -m reproductions.{PAPER}.train")
-    gpu.announce()
+    cuda.announce()
     data_set = manifests.find("brain_mri", options.data_root)
     run = train(options.config, data_set, options.runs_root)
     values = scores(run, data_set, options.config)
     print(f"{run.folder}: complete")
-    print("  ".join(f"{name} {values[name]:.4f}" for name in ("box_ap50", "mask_ap50", "dice", "sensitivity")))
+    print(
+        "  ".join(
+            f"{name} {values[name]:.4f}"
+            for name in ("box_ap50", "mask_ap50", "dice", "sensitivity")
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""BreCaHAD's files: images/Case_<case>-<number>.* and the centres of their nuclei, groundTruth/….json."""
+"""BreCaHAD's files: images/Case_<case>-<number>.* and the centres of their nuclei,
+groundTruth/….json.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
+from common.datasets.manifests import DataSet, matching
 from common.errors import InputError
-from common.manifests import DataSet, matching
 
 PARTIAL = "brecahad_30"  # data set that has annotations for images which it lacks
 CLASSES = ("tumor", "non_tumor")  # those that the paper uses
@@ -29,34 +31,50 @@ def pairs(data_set: DataSet) -> Dict[str, Pair]:
     """Find the images with their annotations, by id (such as "Case_10-07"), in order.
 
     Raises:
-        InputError: an image without an annotation or the reverse, two images of one name, or a name without a case.
+        InputError: an image without an annotation or the reverse, two images of one name, or a name
+        without a case.
     """
     images: Dict[str, Path] = {}
     for path in matching(data_set.folder, "images/*"):
         if path.stem in images:
-            raise InputError(f"{path}: expected one image of this name, {images[path.stem].name} is another")
+            raise InputError(
+                f"{path}: expected one image of this name, {images[path.stem].name} is another"
+            )
         images[path.stem] = path
     annotations = {path.stem: path for path in matching(data_set.folder, "groundTruth/*.json")}
     for name in sorted({*images, *annotations}):
         if name not in annotations:
-            raise InputError(f"{images[name]}: image without annotation, expected groundTruth/{name}.json")
+            raise InputError(
+                f"{images[name]}: image without annotation, expected groundTruth/{name}.json"
+            )
         if name not in images and data_set.name != PARTIAL:
-            raise InputError(f"{annotations[name]}: annotation without image, expected images/{name}.tif")
+            raise InputError(
+                f"{annotations[name]}: annotation without image, expected images/{name}.tif"
+            )
         if not NAME.fullmatch(name):
-            raise InputError(f"{images.get(name, annotations[name])}: expected a name such as Case_10-07")
-    return {name: Pair(images[name], annotations[name], NAME.fullmatch(name).group(1)) for name in sorted(images)}
+            raise InputError(
+                f"{images.get(name, annotations[name])}: expected a name such as Case_10-07"
+            )
+    return {
+        name: Pair(images[name], annotations[name], NAME.fullmatch(name).group(1))
+        for name in sorted(images)
+    }
 
 
 def centres(path: Path) -> Dict[str, np.ndarray]:
-    """Read the centres of the nuclei of each of CLASSES: float64 (n, 2) of x and y as parts of width and height.
+    """Read the centres of the nuclei of each of CLASSES: float64 (n, 2) of x and y as parts of
+    width and height.
 
     Raises:
-        InputError: no such file, not JSON, a class is missing, or a coordinate is no number from 0 to 1.
+        InputError: no such file, not JSON, a class is missing, or a coordinate is no number from 0
+        to 1.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})") from None
+        raise InputError(
+            f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"
+        ) from None
     found = {}
     for name in CLASSES:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
@@ -65,8 +83,12 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         for number, point in enumerate(points):
             values = [point.get(axis) for axis in "xy"] if isinstance(point, dict) else [point]
             if len(values) != 2 or not all(_is_share(value) for value in values):
-                raise InputError(f"{path}: {name}[{number}]: expected x and y from 0 to 1, got {point!r:.80}")
-        found[name] = np.array([[point["x"], point["y"]] for point in points], np.float64).reshape(-1, 2)
+                raise InputError(
+                    f"{path}: {name}[{number}]: expected x and y from 0 to 1, got {point!r:.80}"
+                )
+        found[name] = np.array([[point["x"], point["y"]] for point in points], np.float64).reshape(
+            -1, 2
+        )
     return found
 
 

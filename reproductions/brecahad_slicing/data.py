@@ -1,4 +1,6 @@
-"""BreCaHAD: from the files to training batches. Tiles are cut from the cached images as each batch needs them."""
+"""BreCaHAD: from the files to training batches. Tiles are cut from the cached images as each batch
+needs them.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,17 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from common import manifests
-from common.images import read_rgb
-from common.splits import group_split, random_split
+from common.datasets import manifests
+from common.datasets.splits import group_split, random_split
+from common.imaging.reading import read_rgb
 from reproductions.brecahad_slicing import annotations, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
-DATA_SETS = ("brecahad", annotations.PARTIAL)  # the paper's, and what stands in for it where a data root lacks that
+DATA_SETS = (
+    "brecahad",
+    annotations.PARTIAL,
+)  # the paper's, and what stands in for it where a data root lacks that
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
 
@@ -30,13 +35,17 @@ class Sample:
     id: str
     case: str
     image: np.ndarray  # uint8 (side, side, 3)
-    centres: np.ndarray  # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
+    centres: (
+        np.ndarray
+    )  # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
     mask: np.ndarray  # bool (side, side): discs around the centres
     border: np.ndarray  # float16 (side, side): second term of equation 2
 
 
 def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download BreCaHAD, or find the incomplete copy in a data root without it; say which of them it is."""
+    """Find or download BreCaHAD, or find the incomplete copy in a data root without it; say which
+    of them it is.
+    """
     data_set = manifests.find_first(DATA_SETS, data_root)
     print(f"data: {data_set.title}")
     return data_set
@@ -45,7 +54,8 @@ def find(data_root: Optional[Path]) -> manifests.DataSet:
 def load(data_set: manifests.DataSet, config: Config) -> List[Sample]:
     """Read all images, preprocessed where asked, and draw their masks, in the order of their ids.
 
-    The last result is kept, because most of a table's networks share it: about 6 bytes a pixel, 1 GB for 162 images.
+    The last result is kept, because most of a table's networks share it: about 6 bytes a pixel, 1
+    GB for 162 images.
 
     Raises:
         InputError: a file is missing, damaged or without its counterpart.
@@ -56,7 +66,8 @@ def load(data_set: manifests.DataSet, config: Config) -> List[Sample]:
 def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     """Divide the tiles into "train" and "test".
 
-    published: all tiles are dealt out at random, so an image's, overlapping ones among them, lie on both sides.
+    published: all tiles are dealt out at random, so an image's, overlapping ones among them, lie on
+        both sides.
     corrected: whole cases are dealt out, and sliced then.
     """
     ids = [sample.id for sample in samples]
@@ -77,7 +88,9 @@ def preprocess(image: np.ndarray) -> np.ndarray:
     return cv2.medianBlur(cv2.filter2D(blurred, -1, SHARPEN), 3)
 
 
-def discs(centres: np.ndarray, side: int, radius: float, sigma: float) -> Tuple[np.ndarray, np.ndarray]:
+def discs(
+    centres: np.ndarray, side: int, radius: float, sigma: float
+) -> Tuple[np.ndarray, np.ndarray]:
     """Draw nuclei as discs, and weigh the gaps between them.
 
     Args:
@@ -87,17 +100,23 @@ def discs(centres: np.ndarray, side: int, radius: float, sigma: float) -> Tuple[
         sigma: σ of equation 2, pixels.
 
     Returns:
-        bool (side, side), the pixels whose centre lies in a disc; and float16 (side, side), w0·exp(−(b1 + b2)²/2σ²)
-        outside the discs and 0 inside, where b1 and b2 are the distances to the nearest and second nearest disc. Beyond
-        4σ of a disc it is not in b1 and b2, for the term is below 0.004 there.
+        bool (side, side), the pixels whose centre lies in a disc; and float16 (side, side),
+        w0·exp(−(b1 + b2)²/2σ²) outside the discs and 0 inside, where b1 and b2 are the distances to
+        the nearest and second nearest disc. Beyond 4σ of a disc it is not in b1 and b2, for the
+        term is below 0.004 there.
     """
     nearest, second = (np.full((side, side), np.inf, np.float32) for _ in range(2))
     reach = radius + 4 * sigma
     for x, y in centres:
         left, top = (max(int(value - reach), 0) for value in (x, y))
         window = np.s_[top : int(y + reach) + 1, left : int(x + reach) + 1]
-        rows, columns = (np.arange(s.start, min(s.stop, side), dtype=np.float32) + np.float32(0.5) for s in window)
-        distance = np.hypot(rows[:, None] - np.float32(y), columns - np.float32(x)) - np.float32(radius)
+        rows, columns = (
+            np.arange(s.start, min(s.stop, side), dtype=np.float32) + np.float32(0.5)
+            for s in window
+        )
+        distance = np.hypot(rows[:, None] - np.float32(y), columns - np.float32(x)) - np.float32(
+            radius
+        )
         second[window] = np.minimum(second[window], np.maximum(nearest[window], distance))
         nearest[window] = np.minimum(nearest[window], distance)
     mask = nearest <= 0
@@ -106,15 +125,18 @@ def discs(centres: np.ndarray, side: int, radius: float, sigma: float) -> Tuple[
 
 
 def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
-    """Decide what an epoch shows: int64 (n, 2) of tile and orientation (0 to 7, always 0 without augmentation).
+    """Decide what an epoch shows: int64 (n, 2) of tile and orientation (0 to 7, always 0 without
+    augmentation).
 
-    Tiles follow each other in one random order after another, so that with `epoch_steps` all are seen equally often. A
-    function of its arguments only, so that a resumed training sees the same.
+    Tiles follow each other in one random order after another, so that with `epoch_steps` all are
+    seen equally often. A function of its arguments only, so that a resumed training sees the same.
     """
     length = count if config.epoch_steps == "one pass" else config.epoch_steps * batch_size(config)
     start = epoch * length
     passes = range(start // count, (start + length - 1) // count + 1)
-    order = np.concatenate([np.random.default_rng((config.seed, number)).permutation(count) for number in passes])
+    order = np.concatenate(
+        [np.random.default_rng((config.seed, number)).permutation(count) for number in passes]
+    )
     chosen = order[start - passes[0] * count :][:length]
     orientations = np.random.default_rng((config.seed, epoch, 1)).integers(8, size=length)
     return np.stack([chosen, orientations * config.augmentation], axis=1)
@@ -126,7 +148,9 @@ def batch_size(config: Config) -> int:
 
 
 def orient(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a square array (n, n[, C]) by 90° as often as `orientation` modulo 4 says, and mirror it from 4 on."""
+    """Turn a square array (n, n[, C]) by 90° as often as `orientation` modulo 4 says, and mirror it
+    from 4 on.
+    """
     turned = np.rot90(array, orientation % 4)
     return turned[:, ::-1] if orientation >= 4 else turned
 
@@ -142,7 +166,9 @@ def cut(array: np.ndarray, tile: Tile, size: int) -> np.ndarray:
 
 
 def class_weights(tiles: List[Tile], config: Config) -> Tuple[float, float]:
-    """Give the first term of equation 2 for background and nuclei, so that both classes count alike in training."""
+    """Give the first term of equation 2 for background and nuclei, so that both classes count alike
+    in training.
+    """
     share = sum(tile.marked for tile in tiles) / (len(tiles) * slicing.tile_size(config) ** 2)
     return 0.5 / (1 - share), 0.5 / max(share, 1e-6)
 
@@ -154,27 +180,38 @@ def batches(
     config: Config,
     epoch: Optional[int] = None,
 ) -> tf.data.Dataset:
-    """Give the data of one epoch, shuffled and augmented; without an epoch, all tiles as they are and in order.
+    """Give the data of one epoch, shuffled and augmented; without an epoch, all tiles as they are
+    and in order.
 
     Yields:
-        images float32 (batch, size, size, 3) from 0 to 1; masks float32 (batch, size, size, 1), 0 or 1; and the weights
-        of their pixels in the loss, float32 (batch, size, size), equation 2 with `weights` of the classes.
+        images float32 (batch, size, size, 3) from 0 to 1; masks float32 (batch, size, size, 1), 0
+        or 1; and the weights of their pixels in the loss, float32 (batch, size, size), equation 2
+        with `weights` of the classes.
     """
     size = slicing.tile_size(config)
 
     def draw(rows):
         images = np.empty((len(rows), size, size, 3), np.uint8)
-        masks, borders = np.empty((len(rows), size, size), bool), np.empty((len(rows), size, size), np.float32)
+        masks, borders = (
+            np.empty((len(rows), size, size), bool),
+            np.empty((len(rows), size, size), np.float32),
+        )
         for place, (index, orientation) in enumerate(rows):
             tile = tiles[index]
             sample = samples[tile.number]
-            for target, source in ((images, sample.image), (masks, sample.mask), (borders, sample.border)):
+            for target, source in (
+                (images, sample.image),
+                (masks, sample.mask),
+                (borders, sample.border),
+            ):
                 target[place] = orient(cut(source, tile, size), orientation)
         pixel_weights = np.where(masks, *np.float32(weights[::-1])) + borders
         return scaled(images), masks[..., None].astype(np.float32), pixel_weights
 
     def shaped(rows):
-        images, masks, pixel_weights = tf.numpy_function(draw, [rows], [tf.float32] * 3, stateful=False)
+        images, masks, pixel_weights = tf.numpy_function(
+            draw, [rows], [tf.float32] * 3, stateful=False
+        )
         square = (None, size, size)
         return (
             tf.ensure_shape(images, (*square, 3)),
@@ -207,8 +244,16 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
         # A coordinate of exactly 1 belongs to the last pixel.
         centres = np.minimum(centres * side / image.shape[1::-1], np.nextafter(side, 0))
         shrinks = side < min(image.shape[:2])
-        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return Sample(image_id, pair.case, image, centres, *discs(centres, side, RADIUS * scale, BORDER_SIGMA * scale))
+        image = cv2.resize(
+            image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return Sample(
+            image_id,
+            pair.case,
+            image,
+            centres,
+            *discs(centres, side, RADIUS * scale, BORDER_SIGMA * scale),
+        )
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(read, annotations.pairs(data_set).items()))

@@ -10,16 +10,32 @@ from typing import Dict, List, NamedTuple, Tuple
 import cv2
 import numpy as np
 
-from common import cli, figures, manifests, published, regenerate, runs, tables
+from common import cli
 from common.cli import Request
+from common.datasets import manifests
 from common.errors import exits_cleanly
-from reproductions.brecahad_slicing import annotations, data, detection, matrix, metrics, slicing
+from common.published import schema
+from common.results import experiment, figures, tables
+from common.training import runs
+from reproductions.brecahad_slicing import (
+    annotations,
+    data,
+    experiments,
+    matching,
+    metrics,
+    slicing,
+)
 from reproductions.brecahad_slicing.config import MATCH_RADIUS, SIDE, THRESHOLD, Config
 from reproductions.brecahad_slicing.data import Sample
 from reproductions.brecahad_slicing.train import PAPER, train
 
 PUBLISHED = Path(__file__).parent / "published"
-MARKS = {"annotated": (255, 225, 0), "found": (64, 230, 110), "missed": (40, 110, 255), "invented": (255, 60, 40)}
+MARKS = {
+    "annotated": (255, 225, 0),
+    "found": (64, 230, 110),
+    "missed": (40, 110, 255),
+    "invented": (255, 60, 40),
+}
 PER_LINE = 5  # pictures of a figure
 
 
@@ -32,9 +48,11 @@ class Regenerated(NamedTuple):
 
 
 def regenerated(table: str, request: Request, data_set: manifests.DataSet) -> List[Regenerated]:
-    """Train what is missing of a table and give its rows, by protocol, then seed, then as in the paper."""
-    wanted = matrix.configurations(table, request)
-    finished = regenerate.ensure([config for _, config in wanted], train, data_set, request)
+    """Train what is missing of a table and give its rows, by protocol, then seed, then as in the
+    paper.
+    """
+    wanted = experiments.configurations(table, request)
+    finished = experiment.ensure([config for _, config in wanted], train, data_set, request)
     return [Regenerated(row, config, run) for (row, config), run in zip(wanted, finished)]
 
 
@@ -63,15 +81,23 @@ def figure6(request: Request) -> None:
     _figure("figure6", "table3", request)
 
 
-TARGETS = {"table1": table1, "table2": table2, "table3": table3, "figure5": figure5, "figure6": figure6}
+TARGETS = {
+    "table1": table1,
+    "table2": table2,
+    "table3": table3,
+    "figure5": figure5,
+    "figure6": figure6,
+}
 
 
-def merged(run: runs.Run, samples: List[Sample], number: int, config: Config) -> Tuple[np.ndarray, np.ndarray]:
+def merged(
+    run: runs.Run, samples: List[Sample], number: int, config: Config
+) -> Tuple[np.ndarray, np.ndarray]:
     """Put the predicted test tiles of one image together.
 
     Returns:
-        The mean of the tiles' probabilities, float64 (side, side), 0 where there are no tiles; and where there are
-        some, bool (side, side).
+        The mean of the tiles' probabilities, float64 (side, side), 0 where there are no tiles; and
+        where there are some, bool (side, side).
     """
     size = slicing.tile_size(config)
     total, count = (np.zeros(samples[number].mask.shape) for _ in range(2))
@@ -84,7 +110,7 @@ def merged(run: runs.Run, samples: List[Sample], number: int, config: Config) ->
 
 def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
     data_set = data.find(request.data_root)
-    return data_set, regenerate.settle(request, data_set)
+    return data_set, experiment.settle(request, data_set)
 
 
 def _table(table: str, request: Request) -> None:
@@ -92,36 +118,45 @@ def _table(table: str, request: Request) -> None:
     folder = request.results_root / PAPER
     scores = []
     for row in regenerated(table, request, data_set):
-        regenerate.keep_provenance(row.run, folder)
+        experiment.keep_provenance(row.run, folder)
         conditions = _conditions(table, row, data_set)
         values = metrics.aggregate(row.run.load_metrics()).items()
-        scores += [(tables.Score(row.row, name, value, row.config.seed), conditions) for name, value in values]
-    regenerate.publish(PUBLISHED / f"{table}.yaml", scores, folder)
+        scores += [
+            (tables.Score(row.row, name, value, row.config.seed), conditions)
+            for name, value in values
+        ]
+    experiment.publish(PUBLISHED / f"{table}.yaml", scores, folder)
 
 
 def _conditions(table: str, row: Regenerated, data_set: manifests.DataSet) -> tables.Conditions:
     """Describe how a row was made, and what about it differs from the paper."""
-    weights = regenerate.encoder_weights([row.run])
+    weights = experiment.encoder_weights([row.run])
     different = []
     if data_set.name == annotations.PARTIAL:
         different.append(f"{data_set.title} instead of all")
     if row.config.encoder != "plain" and weights != "imagenet":
         different.append(f"encoder weights {weights}; the paper's are ImageNet's")
     if row.config.protocol == "corrected":
-        different.append("split by case before slicing; the paper's split is taken to be of the tiles")
+        different.append(
+            "split by case before slicing; the paper's split is taken to be of the tiles"
+        )
     unused = "norm_momentum" if row.config.encoder == "plain" else "width"  # by this network
-    paper = replace(matrix.as_published(table, row.row), **{unused: getattr(row.config, unused)})
-    return regenerate.conditions(row.config, paper, data_set, [row.run], different)
+    paper = replace(
+        experiments.as_published(table, row.row), **{unused: getattr(row.config, unused)}
+    )
+    return experiment.conditions(row.config, paper, data_set, [row.run], different)
 
 
 def _figure(figure: str, table: str, request: Request) -> None:
     """Draw the nuclei of one test image as each network of a table finds them.
 
-    It is the image on which most networks were tested; of several, the one with most nuclei. Where a network was not
-    tested the picture is dark.
+    It is the image on which most networks were tested; of several, the one with most nuclei. Where
+    a network was not tested the picture is dark.
     """
     data_set, request = _found(request)
-    labels = {row: entry.label for row, entry in published.load(PUBLISHED / f"{table}.yaml").rows.items()}
+    labels = {
+        row: entry.label for row, entry in schema.load(PUBLISHED / f"{table}.yaml").rows.items()
+    }
     pages: Dict[Tuple[str, int], List[Regenerated]] = {}
     for row in regenerated(table, request, data_set):
         pages.setdefault((row.config.protocol, row.config.seed), []).append(row)
@@ -131,7 +166,9 @@ def _figure(figure: str, table: str, request: Request) -> None:
         tested_by = collections.Counter()
         for row in rows:
             tested_by.update({tile.number for tile in data.split(samples, row.config)["test"]})
-        number = max(sorted(tested_by), key=lambda image: (tested_by[image], len(samples[image].centres)))
+        number = max(
+            sorted(tested_by), key=lambda image: (tested_by[image], len(samples[image].centres))
+        )
         shown = data.load(data_set, replace(config, side=SIDE))[number]
         pictures = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
         captions = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]
@@ -142,8 +179,10 @@ def _figure(figure: str, table: str, request: Request) -> None:
             counts = ", ".join(f"{len(places)} {name}" for name, places in marks.items())
             captions.append(f"{labels[row.row]}: {counts}")
         lines = [slice(start, start + PER_LINE) for start in range(0, len(pictures), PER_LINE)]
-        title = regenerate.heading(config, data_set, [row.run for row in rows])
-        path = request.results_root / PAPER / f"{figure}-{protocol}-{request.profile}-seed{seed}.png"
+        title = experiment.heading(config, data_set, [row.run for row in rows])
+        path = (
+            request.results_root / PAPER / f"{figure}-{protocol}-{request.profile}-seed{seed}.png"
+        )
         figures.panels(
             path,
             [pictures[line] for line in lines],
@@ -156,17 +195,27 @@ def _figure(figure: str, table: str, request: Request) -> None:
         print(f"written: {path}")
 
 
-def _marks(sample: Sample, probability: np.ndarray, tested: np.ndarray, config: Config) -> Dict[str, np.ndarray]:
-    """Places, (n, 2) of x and y in pixels of an image of SIDE, of nuclei found, missed and invented where tested."""
+def _marks(
+    sample: Sample, probability: np.ndarray, tested: np.ndarray, config: Config
+) -> Dict[str, np.ndarray]:
+    """Places, (n, 2) of x and y in pixels of an image of SIDE, of nuclei found, missed and invented
+    where tested.
+    """
     true = sample.centres[tested[tuple(sample.centres.astype(int).T[::-1])]]
-    pred = detection.points(probability >= THRESHOLD)
-    result = detection.match(true, pred, config.pixels(MATCH_RADIUS), config.side)
-    places = {"found": true[result.found], "missed": true[result.missed], "invented": pred[result.invented]}
+    pred = matching.points(probability >= THRESHOLD)
+    result = matching.match(true, pred, config.pixels(MATCH_RADIUS), config.side)
+    places = {
+        "found": true[result.found],
+        "missed": true[result.missed],
+        "invented": pred[result.invented],
+    }
     return {name: points / config.pixels(1) for name, points in places.items()}
 
 
 def _marked(sample: Sample, tested: np.ndarray, marks: Dict[str, np.ndarray]) -> np.ndarray:
-    """Draw marks on the middle quarter of an image, darkened where it was not tested: uint8 (SIDE / 2, SIDE / 2, 3)."""
+    """Draw marks on the middle quarter of an image, darkened where it was not tested: uint8 (SIDE /
+    2, SIDE / 2, 3).
+    """
     tested = cv2.resize(tested.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     picture = np.where(tested[..., None], sample.image, sample.image // 3)
     for name, places in marks.items():

@@ -1,4 +1,6 @@
-"""U-net as the paper describes it and U-Net with a ResNet50 encoder, compiled as it trains them, and their use."""
+"""U-net as the paper describes it and U-Net with a ResNet50 encoder, compiled as it trains them,
+and their use.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import encoders
+from common.training import encoders
 from reproductions.brecahad_slicing import data, slicing
 from reproductions.brecahad_slicing.config import Config
 from reproductions.brecahad_slicing.data import Sample
@@ -20,15 +22,22 @@ layers = keras.layers
 
 
 def build(config: Config) -> keras.Model:
-    """Build and compile the network: float images (batch, H, W, 3) in [0, 1] to float32 maps (batch, H, W, 1).
+    """Build and compile the network: float images (batch, H, W, 3) in [0, 1] to float32 maps
+    (batch, H, W, 1).
 
-    The maps hold probabilities of tumour nucleus. H and W are multiples of 16 (plain) or 32 (resnet50).
+    The maps hold probabilities of tumour nucleus. H and W are multiples of 16 (plain) or 32
+    (resnet50).
     """
     if config.encoder == "plain":
         model = _plain(config.width)
     else:
         model = encoders.build(
-            "Unet", config.encoder, config.encoder_weights, classes=1, activation="sigmoid", input_shape=(None, None, 3)
+            "Unet",
+            config.encoder,
+            config.encoder_weights,
+            classes=1,
+            activation="sigmoid",
+            input_shape=(None, None, 3),
         )
         for layer in model.layers:
             if isinstance(layer, layers.BatchNormalization):
@@ -46,10 +55,13 @@ def build(config: Config) -> keras.Model:
 def predict(
     model: keras.Model, samples: List[Sample], tiles: List[Tile], config: Config
 ) -> Iterator[Tuple[Tile, np.ndarray]]:
-    """Give each tile with its probabilities of tumour nucleus, float32 (size, size); one batch is held at a time."""
+    """Give each tile with its probabilities of tumour nucleus, float32 (size, size); one batch is
+    held at a time.
+    """
     size, count = slicing.tile_size(config), data.batch_size(config)
     call = tf.function(
-        lambda images: model(images, training=False), input_signature=[tf.TensorSpec((None, size, size, 3))]
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec((None, size, size, 3))],
     )
     for start in range(0, len(tiles), count):
         chunk = tiles[start : start + count]
@@ -58,7 +70,9 @@ def predict(
 
 
 def _plain(width: int) -> keras.Model:
-    """U-net of section 2: two 3×3 convolutions with ReLU a level, 2×2 up-convolutions, concatenation, and a 1×1."""
+    """U-net of section 2: two 3×3 convolutions with ReLU a level, 2×2 up-convolutions,
+    concatenation, and a 1×1.
+    """
     inputs = features = keras.Input((None, None, 3))
     skips = []
     for level in range(LEVELS):
@@ -69,11 +83,15 @@ def _plain(width: int) -> keras.Model:
         features = layers.Conv2DTranspose(width * 2**level, 2, strides=2)(features)
         features = _convolutions(layers.Concatenate()([skips[level], features]), width * 2**level)
     # Under a mixed policy half precision would be too coarse for probabilities and losses.
-    outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(layers.Conv2D(1, 1)(features))
+    outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(
+        layers.Conv2D(1, 1)(features)
+    )
     return keras.Model(inputs, outputs, name="unet")
 
 
 def _convolutions(features: tf.Tensor, width: int) -> tf.Tensor:
     for _ in range(2):
-        features = layers.Conv2D(width, 3, padding="same", activation="relu", kernel_initializer="he_normal")(features)
+        features = layers.Conv2D(
+            width, 3, padding="same", activation="relu", kernel_initializer="he_normal"
+        )(features)
     return features

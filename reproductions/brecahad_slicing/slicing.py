@@ -1,4 +1,6 @@
-"""The nine sets of section 4: where their tiles lie. No tile is stored; it is cut from its image when it is needed."""
+"""The nine sets of section 4: where their tiles lie. No tile is stored; it is cut from its image
+when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ from typing import Dict, Iterable, List, NamedTuple
 
 import numpy as np
 
-from common.tiling import slice_with_step
+from common.imaging.tiling import slice_with_step
 from reproductions.brecahad_slicing.config import SIDE, Config
 
 
 class Slicing(NamedTuple):
-    """Tile and step in the pixels of a 1024×1024 image, and whether tiles without a tumour nucleus are left out."""
+    """Tile and step in the pixels of a 1024×1024 image, and whether tiles without a tumour nucleus
+    are left out.
+    """
 
     tile: int
     step: int
@@ -32,7 +36,9 @@ SETS: Dict[str, Slicing] = {
 
 
 class Tile(NamedTuple):
-    """Where a tile lies: `number` of its image, first row and column, and how many of its pixels are of nuclei."""
+    """Where a tile lies: `number` of its image, first row and column, and how many of its pixels
+    are of nuclei.
+    """
 
     id: str  # such as "Case_10-07_256_128": image, row, column
     number: int

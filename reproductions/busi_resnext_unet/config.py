@@ -1,10 +1,13 @@
-"""ResNeXt U-Net with cut and merged patches for breast ultrasound (BUSI data set): every setting of it.
+"""ResNeXt U-Net with cut and merged patches for breast ultrasound (BUSI data set): every setting of
+it.
 
-Paper: Katar, Yıldırım: "Breast Cancer Segmentation from Ultrasound Images Using ResNext-based U-Net Model", 2023.
-Command: `make busi-table3`; one network alone: `python -m reproductions.busi_resnext_unet.train --encoder vgg16`.
-Expected time, one network and seed, paper profile: 392,500 patches of 256×256, which is a GPU's work (about 33 hours
-for ResNeXt50 on two CPU cores in mixed_bfloat16); quick profile there: 6 to 11 minutes.
-Expected score with ImageNet weights, as published: mean IoU 73.17 %, 72.24 % and 68.07 %.
+Paper: Katar, Yıldırım: "Breast Cancer Segmentation from Ultrasound Images Using ResNext-based U-Net
+Model", 2023.
+Command: `make busi-table3`; one network alone: `python -m reproductions.busi_resnext_unet.train
+--encoder vgg16`. Expected time, one network and seed, paper profile: 392,500 patches of 256×256,
+which is a GPU's work (about 33 hours for ResNeXt50 on two CPU cores in mixed_bfloat16); quick
+profile there: 6 to 11 minutes. Expected score with ImageNet weights, as published: mean IoU 73.17
+%, 72.24 % and 68.07 %.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal
 
-from common import runs
+from common.training import runs
 
 PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
@@ -33,7 +36,9 @@ class Config:
     """Name of the set of defaults that this configuration started from."""
     seed: int = 0
     """Decides the split, the initial weights and the order of the patches."""
-    encoder_weights: str = "imagenet"  # assumed for vgg16, as it is the library's default; given for the other two
+    encoder_weights: str = (
+        "imagenet"  # assumed for vgg16, as it is the library's default; given for the other two
+    )
     """imagenet, none or a Keras .h5 file without top."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras precision policy."""
@@ -43,9 +48,13 @@ class Config:
     test_fraction: float = 0.1
     """Part of the images that is tested on, 78 of 780."""
     input_size: int = PATCH
-    """Side of a patch as the network gets it; smaller ones are shrunk, and their probabilities enlarged again."""
+    """Side of a patch as the network gets it; smaller ones are shrunk, and their probabilities
+    enlarged again.
+    """
     epoch_share: float = 1.0
-    """Share of the training patches that an epoch shows, drawn anew each time; of the validation patches, once."""
+    """Share of the training patches that an epoch shows, drawn anew each time; of the validation
+    patches, once.
+    """
 
     epochs: int = 100
     """Passes over the training patches."""
@@ -53,23 +62,33 @@ class Config:
     """Of Adam."""
     batch_size: int = 16
     """Patches per step."""
-    loss: Literal["dice", "dice_as_printed", "dice_focal"] = "dice"  # assumed: equation 2 has no "1 −", so is no loss
-    """dice: as the library has it; dice_as_printed: equation 2 from one; dice_focal: dice + categorical focal loss."""
+    loss: Literal["dice", "dice_as_printed", "dice_focal"] = (
+        "dice"  # assumed: equation 2 has no "1 −", so is no loss
+    )
+    """dice: as the library has it; dice_as_printed: equation 2 from one; dice_focal: dice +
+    categorical focal loss.
+    """
 
     @property
     def run_id(self) -> str:
-        """Readable name of the run folder; whatever differs from the profile's defaults is part of it."""
+        """Readable name of the run folder; whatever differs from the profile's defaults is part of
+        it.
+        """
         return runs.readable_id(self, PROFILES[self.profile])
 
 
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share. A patch still shows 256×256 pixels, at a quarter of the resolution, and an epoch shows an eighth of
-    # them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the paper's rate 372 taught next to nothing.
-    # Measured on two cores in mixed_bfloat16, a step of 16 shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16
-    # 0.6 s.
-    "quick": replace(_PAPER, profile="quick", input_size=64, epoch_share=1 / 8, epochs=16, learning_rate=3e-4),
+    # A CPU's share. A patch still shows 256×256 pixels, at a quarter of the resolution, and an
+    # epoch shows an eighth of them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the
+    # paper's rate 372 taught next to nothing. Measured on two cores in mixed_bfloat16, a step of 16
+    # shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16 0.6 s.
+    "quick": replace(
+        _PAPER, profile="quick", input_size=64, epoch_share=1 / 8, epochs=16, learning_rate=3e-4
+    ),
     # Seconds, to see the machinery run; its numbers mean nothing.
-    "smoke": replace(_PAPER, profile="smoke", input_size=32, epochs=2, learning_rate=1e-3, batch_size=8),
+    "smoke": replace(
+        _PAPER, profile="smoke", input_size=32, epochs=2, learning_rate=1e-3, batch_size=8
+    ),
 }

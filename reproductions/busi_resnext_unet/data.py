@@ -1,4 +1,6 @@
-"""BUSI, from files to training batches. Layout: <class>/<class> (<n>).png and <class> (<n>)_mask.png, _mask_1.png …"""
+"""BUSI, from files to training batches. Layout: <class>/<class> (<n>).png and <class>
+(<n>)_mask.png, _mask_1.png …
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from common import encoders, manifests, tiling
+from common.datasets import manifests
+from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
-from common.images import read_pair
-from common.splits import Split, group_split, random_split
+from common.imaging import tiling
+from common.imaging.reading import read_pair
+from common.training import encoders
 from reproductions.busi_resnext_unet import duplicates
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
 
@@ -30,7 +34,9 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: id ("benign (100)"), uint8 (H, W, 3), and its class map, uint8 (H, W) with the values of `CLASSES`."""
+    """One image: id ("benign (100)"), uint8 (H, W, 3), and its class map, uint8 (H, W) with the
+    values of `CLASSES`.
+    """
 
     id: str
     image: np.ndarray
@@ -52,25 +58,36 @@ def find(folder: Path) -> Dict[str, Files]:
     """
     found: Dict[str, Files] = {}
     for name in VALUES:
-        found.update({path.stem: Files(path, []) for path in manifests.matching(folder, f"{name}/{name} (*).png")})
+        found.update(
+            {
+                path.stem: Files(path, [])
+                for path in manifests.matching(folder, f"{name}/{name} (*).png")
+            }
+        )
         for path in manifests.matching(folder, f"{name}/*_mask*.png"):
             image_id = path.stem.rpartition("_mask")[0]
             if image_id not in found:
-                raise InputError(f"{path}: a mask without its image, expected {image_id}.png beside it")
+                raise InputError(
+                    f"{path}: a mask without its image, expected {image_id}.png beside it"
+                )
             found[image_id].masks.append(path)
     if not found:
-        raise InputError(f"{folder}: no benign/benign (*).png, malignant/… or normal/… in this folder")
+        raise InputError(
+            f"{folder}: no benign/benign (*).png, malignant/… or normal/… in this folder"
+        )
     for image_id, files in found.items():
         if not files.masks:
-            raise InputError(f"{files.image}: an image without a mask, expected {image_id}_mask.png beside it")
+            raise InputError(
+                f"{files.image}: an image without a mask, expected {image_id}_mask.png beside it"
+            )
     return found
 
 
 def split(data_set: manifests.DataSet, config: Config) -> Split:
     """Divide the images into "train", "validation" and "test".
 
-    By image (published), or with near-duplicates on one side (corrected): those of the committed list, or found anew
-    in synthetic images.
+    By image (published), or with near-duplicates on one side (corrected): those of the committed
+    list, or found anew in synthetic images.
     """
     ids = list(find(data_set.folder))
     fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
@@ -81,7 +98,10 @@ def split(data_set: manifests.DataSet, config: Config) -> Split:
         groups = duplicates.find({sample.id: sample.image for sample in load(data_set.folder, ids)})
     else:
         groups = duplicates.read()
-    owners = {**{image_id: image_id for image_id in ids}, **{i: group[0] for group in groups for i in group}}
+    owners = {
+        **{image_id: image_id for image_id in ids},
+        **{i: group[0] for group in groups for i in group},
+    }
     return group_split(ids, owners, fractions, config.seed)
 
 
@@ -89,7 +109,8 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
     """Read images and merge their masks, in the order of `ids`.
 
     Raises:
-        InputError: a file is missing, damaged, or of another size than its image, or a normal image has a lesion.
+        InputError: a file is missing, damaged, or of another size than its image, or a normal image
+        has a lesion.
     """
     files = find(folder)
 
@@ -98,7 +119,10 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
         lesions = np.any([mask for _, mask in pairs], axis=0)
         value = VALUES[files[image_id].image.parent.name]
         if lesions.any() and not value:
-            raise InputError(f"{files[image_id].masks[0]}: expected an empty mask in the class normal, got a lesion")
+            raise InputError(
+                f"{files[image_id].masks[0]}: expected an empty mask in the class normal, got a "
+                "lesion"
+            )
         return Sample(image_id, pairs[0][0], lesions * np.uint8(value))
 
     with ThreadPoolExecutor() as pool:
@@ -106,17 +130,27 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
 
 
 def cut(samples: List[Sample], size: int) -> Patches:
-    """Pad the samples, cut them into side-by-side patches of 256×256 in reading order, and resize these to `size`."""
-    images = [resize(tiling.split(s.image, PATCH, mode=PADDING), size, cv2.INTER_AREA) for s in samples]
-    masks = [resize(tiling.split(s.mask, PATCH, mode=PADDING), size, cv2.INTER_NEAREST) for s in samples]
+    """Pad the samples, cut them into side-by-side patches of 256×256 in reading order, and resize
+    these to `size`.
+    """
+    images = [
+        resize(tiling.split(s.image, PATCH, mode=PADDING), size, cv2.INTER_AREA) for s in samples
+    ]
+    masks = [
+        resize(tiling.split(s.mask, PATCH, mode=PADDING), size, cv2.INTER_NEAREST) for s in samples
+    ]
     return Patches(np.concatenate(images), np.concatenate(masks))
 
 
 def resize(patches: np.ndarray, size: int, interpolation: int) -> np.ndarray:
-    """Resize square patches (n, side, side[, C]) with an OpenCV interpolation; themselves if they have that size."""
+    """Resize square patches (n, side, side[, C]) with an OpenCV interpolation; themselves if they
+    have that size.
+    """
     if patches.shape[1] == size:
         return patches
-    return np.stack([cv2.resize(patch, (size, size), interpolation=interpolation) for patch in patches])
+    return np.stack(
+        [cv2.resize(patch, (size, size), interpolation=interpolation) for patch in patches]
+    )
 
 
 def epoch_order(count: int, config: Config, epoch: int) -> np.ndarray:
@@ -132,7 +166,8 @@ def batches(patches: Patches, config: Config, epoch: int) -> tf.data.Dataset:
     """Give the patches of one epoch.
 
     Yields:
-        images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size, size, 3), one-hot.
+        images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
+        size, 3), one-hot.
     """
     prepare = encoders.preprocessing(config.encoder)
     one_hot = np.eye(len(CLASSES), dtype=np.float32)
@@ -143,7 +178,11 @@ def batches(patches: Patches, config: Config, epoch: int) -> tf.data.Dataset:
 
     def shaped(rows):
         images, masks = tf.numpy_function(draw, [rows], [tf.float32, tf.float32], stateful=False)
-        return tf.ensure_shape(images, (None, side, side, 3)), tf.ensure_shape(masks, (None, side, side, len(CLASSES)))
+        return tf.ensure_shape(images, (None, side, side, 3)), tf.ensure_shape(
+            masks, (None, side, side, len(CLASSES))
+        )
 
     order = tf.data.Dataset.from_tensor_slices(epoch_order(len(patches.images), config, epoch))
-    return order.batch(config.batch_size).map(shaped, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return (
+        order.batch(config.batch_size).map(shaped, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    )

@@ -1,7 +1,9 @@
-"""Near-duplicates among the images of BUSI: `make busi-duplicates` finds them anew and writes their list.
+"""Near-duplicates among the images of BUSI: `make busi-duplicates` finds them anew and writes their
+list.
 
-BUSI has no patient ids, but many of its images show one scene twice: the same picture again, with callipers or letters,
-or a frame taken a moment later. Two of them on both sides of a split make the test easier than it is.
+BUSI has no patient ids, but many of its images show one scene twice: the same picture again, with
+callipers or letters, or a frame taken a moment later. Two of them on both sides of a split make the
+test easier than it is.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ from typing import Mapping
 
 import numpy as np
 
-from common import duplicates, files, manifests
-from common.duplicates import Groups
+from common import files
+from common.datasets import duplicates, manifests
+from common.datasets.duplicates import Groups
 
 LIST = manifests.MANIFESTS / "busi_duplicates.json"
-# Two thresholds, chosen by looking at all pairs near them. Perceptual hashes of unrelated images differ in 32 of 64
-# bits, give or take 5; the pairs found differ in up to 24, most of them in at most 4. SSIM of whole images at 32×32
-# pixels forgives small shifts, callipers and letters: from 0.6 up every pair looked at shows one scene, and just below
-# come the first that do not (malignant 72 and 177 at 0.5999, 50 and 177 at 0.588).
+# Two thresholds, chosen by looking at all pairs near them. Perceptual hashes of unrelated images
+# differ in 32 of 64 bits, give or take 5; the pairs found differ in up to 24, most of them in at
+# most 4. SSIM of whole images at 32×32 pixels forgives small shifts, callipers and letters: from
+# 0.6 up every pair looked at shows one scene, and just below come the first that do not (malignant
+# 72 and 177 at 0.5999, 50 and 177 at 0.588).
 HASH_DISTANCE = 24
 SIDE = 32
 SSIM = 0.6
@@ -30,7 +34,9 @@ PUBLISHED = (
 
 
 def find(images: Mapping[str, np.ndarray]) -> Groups:
-    """Group images, uint8 (H, W, 3) by id, that show the same scene; see `common.duplicates.find`."""
+    """Group images, uint8 (H, W, 3) by id, that show the same scene; see
+    `common.datasets.duplicates.find`.
+    """
     return duplicates.find(images, HASH_DISTANCE, SIDE, SSIM)
 
 

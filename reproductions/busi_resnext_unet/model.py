@@ -1,4 +1,6 @@
-"""U-Net with an exchangeable encoder, compiled as the paper trains it, and its use on images of any size."""
+"""U-Net with an exchangeable encoder, compiled as the paper trains it, and its use on images of any
+size.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import encoders, runs, tiling, training
 from common.errors import InputError
+from common.imaging import tiling
+from common.training import encoders, fit, runs
 from reproductions.busi_resnext_unet import data
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
 
@@ -21,7 +24,8 @@ PatchFunction = Callable[[np.ndarray], np.ndarray]
 
 
 def dice_loss_as_printed(true: tf.Tensor, pred: tf.Tensor) -> tf.Tensor:
-    """One minus equation 2 of the paper, whose denominator has squares, per class over the batch; then their mean.
+    """One minus equation 2 of the paper, whose denominator has squares, per class over the batch;
+    then their mean.
 
     `true` (one-hot) and `pred` are float32 (batch, H, W, classes).
     """
@@ -39,9 +43,11 @@ LOSSES = {
 
 
 def build(config: Config) -> keras.Model:
-    """Build and compile the network: images float (batch, size, size, 3) to class probabilities of the same size.
+    """Build and compile the network: images float (batch, size, size, 3) to class probabilities of
+    the same size.
 
-    Its metric "iou" is pooled over the patches of an epoch and averaged over the classes: for curves, not for tables.
+    Its metric "iou" is pooled over the patches of an epoch and averaged over the classes: for
+    curves, not for tables.
     """
     model = encoders.build(
         "Unet",
@@ -70,17 +76,21 @@ def load(folder: Path) -> Tuple[keras.Model, Config]:
     try:
         stored = runs.read_json(folder / "config.json")
         config = Config(**{field.name: stored[field.name] for field in fields(Config)})
-        training.start(config.seed, config.precision)
+        fit.start(config.seed, config.precision)
         model = build(replace(config, encoder_weights="none"))
         model.load_weights(str(folder / "weights.h5"))
     except (OSError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{folder}: not a finished training of a BUSI network ({reason})") from None
+        raise InputError(
+            f"{folder}: not a finished training of a BUSI network ({reason})"
+        ) from None
     return model, config
 
 
 def on_patches(model: keras.Model, config: Config) -> PatchFunction:
-    """Return the function from patches, uint8 (n, 256, 256, 3), to probabilities, float32 (n, 256, 256, 3)."""
+    """Return the function from patches, uint8 (n, 256, 256, 3), to probabilities, float32 (n, 256,
+    256, 3).
+    """
     prepare = encoders.preprocessing(config.encoder)
 
     def predict(patches: np.ndarray) -> np.ndarray:
@@ -90,16 +100,22 @@ def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     return predict
 
 
-def side_by_side(image: np.ndarray, predict: PatchFunction, out: Optional[np.ndarray] = None) -> np.ndarray:
-    """Predict as the paper does: pad, cut into patches, predict in order, merge in that order, cut the padding off.
+def side_by_side(
+    image: np.ndarray, predict: PatchFunction, out: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Predict as the paper does: pad, cut into patches, predict in order, merge in that order, cut
+    the padding off.
 
-    One row of patches is held at a time, whatever the image's height. `predict` maps patches (n, 256, 256[, C]) to
-    (n, 256, 256[, K]), the result is (H, W[, K]); `out`, for instance a memory map, receives it.
+    One row of patches is held at a time, whatever the image's height. `predict` maps patches (n,
+    256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]); `out`, for instance a memory
+    map, receives it.
     """
     for top in range(0, image.shape[0], PATCH):
         band = image[top : top + PATCH]
         patches = tiling.split(band, PATCH, mode=PADDING)
-        outputs = [predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)]
+        outputs = [
+            predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)
+        ]
         merged = tiling.merge(np.concatenate(outputs), band.shape[:2])
         if out is None:
             out = np.empty((image.shape[0], *merged.shape[1:]), merged.dtype)
@@ -108,9 +124,13 @@ def side_by_side(image: np.ndarray, predict: PatchFunction, out: Optional[np.nda
 
 
 def overlapping(
-    image: np.ndarray, predict: PatchFunction, overlap: float = 0.5, out: Optional[np.ndarray] = None
+    image: np.ndarray,
+    predict: PatchFunction,
+    overlap: float = 0.5,
+    out: Optional[np.ndarray] = None,
 ) -> np.ndarray:
-    """Predict with patches that share the part `overlap` of their side with their neighbours, blended without seams.
+    """Predict with patches that share the part `overlap` of their side with their neighbours,
+    blended without seams.
 
     Arguments and result as for `side_by_side`, but the predictions, and `out`, are floating.
     """

@@ -1,7 +1,9 @@
-"""Find lesions in images of any size: `python -m reproductions.busi_resnext_unet.predict IMAGE… --run RUN --out DIR`.
+"""Find lesions in images of any size: `python -m reproductions.busi_resnext_unet.predict IMAGE…
+--run RUN --out DIR`.
 
-Beside each mask (0 background, 1 benign, 2 malignant) there is a picture of the image with the classes in colour; both
-are PNG, or tiled TIFF for images too large for that. For research and teaching, not for clinical use.
+Beside each mask (0 background, 1 benign, 2 malignant) there is a picture of the image with the
+classes in colour; both are PNG, or tiled TIFF for images too large for that. For research and
+teaching, not for clinical use.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from common import figures, gpu, images, tiling
 from common.errors import InputError, exits_cleanly
+from common.imaging import reading, tiling
+from common.results import figures
+from common.training import cuda
 from reproductions.busi_resnext_unet import model
 from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, PATCH
 from reproductions.busi_resnext_unet.train import PAPER
@@ -35,16 +39,20 @@ class Options:
     out: Path
     """Folder for NAME_mask and NAME_overlay; made if need be."""
     overlap: float = 0.0
-    """0: patches side by side, as in the paper; else the part of a patch, up to 0.9, over which neighbours blend."""
+    """0: patches side by side, as in the paper; else the part of a patch, up to 0.9, over which
+    neighbours blend.
+    """
 
 
-def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: float = 0.0) -> np.ndarray:
+def predict(
+    path: Path, on_patches: model.PatchFunction, out: Path, overlap: float = 0.0
+) -> np.ndarray:
     """Write mask and overlay of one image into `out`.
 
     Memory is bounded by a row of patches, not by the image: image and results lie in files, mapped.
 
     Args:
-        path: what `common.images.read_any` reads.
+        path: what `common.imaging.reading.read_any` reads.
         on_patches: uint8 patches (n, 256, 256, 3) to class probabilities (n, 256, 256, 3).
         out: an existing folder.
         overlap: as in `Options`.
@@ -55,7 +63,7 @@ def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: flo
     Raises:
         InputError: the image is not readable.
     """
-    image = images.read_any(path)
+    image = reading.read_any(path)
     shape = image.shape[:2]
     step = PATCH - round(overlap * PATCH)
     total = math.prod(-(-max(side - PATCH, 0) // step) + 1 for side in shape)
@@ -65,7 +73,7 @@ def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: flo
 
         def probabilities(patches: np.ndarray) -> np.ndarray:
             progress.update(len(patches))
-            return on_patches(images.to_rgb(patches))
+            return on_patches(reading.to_rgb(patches))
 
         def classes(patches: np.ndarray) -> np.ndarray:
             return probabilities(patches).argmax(axis=-1).astype(np.uint8)
@@ -85,18 +93,27 @@ def predict(path: Path, on_patches: model.PatchFunction, out: Path, overlap: flo
                 yield from tiling.split(array[band], PATCH)
 
         pairs = zip(tiles(image), tiles(labels))
-        overlays = (figures.overlay(images.to_rgb(picture), mask, COLOURS) for picture, mask in pairs)
-        if math.prod(shape) > images.LARGE:
-            images.write_tiff(out / f"{path.stem}_mask.tif", shape, tiles(labels))
-            images.write_tiff(out / f"{path.stem}_overlay.tif", (*shape, 3), overlays)
+        overlays = (
+            figures.overlay(reading.to_rgb(picture), mask, COLOURS) for picture, mask in pairs
+        )
+        if math.prod(shape) > reading.LARGE:
+            reading.write_tiff(out / f"{path.stem}_mask.tif", shape, tiles(labels))
+            reading.write_tiff(out / f"{path.stem}_overlay.tif", (*shape, 3), overlays)
         else:
-            images.write_png(out / f"{path.stem}_mask.png", labels)
-            images.write_png(out / f"{path.stem}_overlay.png", tiling.merge(np.stack(list(overlays)), shape))
-        return sum(np.bincount(labels[band].ravel(), minlength=len(CLASSES)) for band in bands) / labels.size
+            reading.write_png(out / f"{path.stem}_mask.png", labels)
+            reading.write_png(
+                out / f"{path.stem}_overlay.png", tiling.merge(np.stack(list(overlays)), shape)
+            )
+        return (
+            sum(np.bincount(labels[band].ravel(), minlength=len(CLASSES)) for band in bands)
+            / labels.size
+        )
 
 
 def _mapped(path: str, dtype: type, shape: Tuple[int, ...]) -> np.memmap:
-    """A new array in a file, whose room is taken at once: a disk that filled later would kill the process."""
+    """A new array in a file, whose room is taken at once: a disk that filled later would kill the
+    process.
+    """
     with open(path, "wb") as stream:
         os.posix_fallocate(stream.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
     return np.memmap(path, dtype, "r+", shape=shape)
@@ -107,20 +124,31 @@ def main() -> None:
     """Predict from the command line."""
     options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
     if not 0 <= options.overlap <= 0.9:
-        raise InputError(f"--overlap {options.overlap}: expected a part of the patch from 0 to 0.9, such as 0.5")
+        raise InputError(
+            f"--overlap {options.overlap}: expected a part of the patch from 0 to 0.9, such as 0.5"
+        )
     by_stem = {path.stem: path for path in options.images}
     for path in options.images:
         if by_stem[path.stem] != path:
-            raise InputError(f"{path} and {by_stem[path.stem]} would have results of one name; predict them apart")
+            raise InputError(
+                f"{path} and {by_stem[path.stem]} would have results of one name; predict them "
+                "apart"
+            )
         if path.resolve().parent == options.out.resolve():
-            raise InputError(f"--out {options.out}: {path} lies there, perhaps with its true mask; take another folder")
-    gpu.announce()
+            raise InputError(
+                f"--out {options.out}: {path} lies there, perhaps with its true mask; take another "
+                "folder"
+            )
+    cuda.announce()
     network, config = model.load(options.run)
     on_patches = model.on_patches(network, config)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.images:
         shares = predict(path, on_patches, options.out, options.overlap)
-        print(f"{path}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(CLASSES, shares)))
+        print(
+            f"{path}: "
+            + ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(CLASSES, shares))
+        )
     print(f"written: {options.out}/*_mask and *_overlay")
 
 

@@ -1,4 +1,6 @@
-"""PolypGen as MedSegBench packs it, or a folder of images and masks: from the files to training batches."""
+"""PolypGen as MedSegBench packs it, or a folder of images and masks: from the files to training
+batches.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +16,30 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageEnhance
 
-from common import manifests
+from common.datasets import manifests
+from common.datasets.splits import random_split
 from common.errors import InputError
-from common.images import read_pair
-from common.splits import random_split
+from common.imaging.reading import read_pair
 from reproductions.polyp_unet.config import Config
 
-DATA_SETS = ("polypgen", "kvasir_standin")  # the source's, and what stands in for it where a data root lacks that
-PARTS = {"train": "train", "validation": "val", "test": "test"}  # of the data, by their names in the file
+DATA_SETS = (
+    "polypgen",
+    "kvasir_standin",
+)  # the source's, and what stands in for it where a data root lacks that
+PARTS = {
+    "train": "train",
+    "validation": "val",
+    "test": "test",
+}  # of the data, by their names in the file
 CENTRES = ("C1", "C2", "C3", "C4", "C5", "C6")
 UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: id, uint8 (H, W, 3), its mask bool (H, W), and the centre that it comes from, as far as known."""
+    """One image: id, uint8 (H, W, 3), its mask bool (H, W), and the centre that it comes from, as
+    far as known.
+    """
 
     id: str
     image: np.ndarray
@@ -44,7 +55,9 @@ class Inputs(NamedTuple):
 
 
 def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download PolypGen, or find the stand-in in a data root without it; say which of them it is."""
+    """Find or download PolypGen, or find the stand-in in a data root without it; say which of them
+    it is.
+    """
     data_set = manifests.find_first(DATA_SETS, data_root)
     print(f"data: {data_set.title}")
     return data_set
@@ -53,10 +66,12 @@ def find(data_root: Optional[Path]) -> manifests.DataSet:
 def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]:
     """Read the samples of "train", "validation" and "test".
 
-    A MedSegBench file comes divided. A folder with images/<id>.* and masks/<id>.png is divided by the seed.
+    A MedSegBench file comes divided. A folder with images/<id>.* and masks/<id>.png is divided by
+    the seed.
 
     Raises:
-        InputError: a file is missing or damaged, an array or mask is not of its shape, or a mask is not binary.
+        InputError: a file is missing or damaged, an array or mask is not of its shape, or a mask is
+        not binary.
     """
     files = manifests.matching(data_set.folder, "*.npz")
     return _unpack(files[0]) if files else _read(data_set.folder, config)
@@ -64,14 +79,19 @@ def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]
 
 def inputs(samples: List[Sample], size: int) -> Inputs:
     """Resize samples to what the network gets."""
-    masks = [cv2.resize(s.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST) for s in samples]
+    masks = [
+        cv2.resize(s.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+        for s in samples
+    ]
     return Inputs(np.stack([resized(s.image, size) for s in samples]), np.stack(masks).astype(bool))
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
     """Resize uint8 (H, W, 3) to (size, size, 3), without aliasing where it shrinks."""
     shrinks = size < min(image.shape[:2])
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return cv2.resize(
+        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
@@ -80,7 +100,8 @@ def scaled(images: np.ndarray) -> np.ndarray:
 
 
 def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
-    """Decide what an epoch shows: int64 (n, 2) of image index and seed of its augmentation, in order.
+    """Decide what an epoch shows: int64 (n, 2) of image index and seed of its augmentation, in
+    order.
 
     A function of its arguments only, so that a resumed training sees the same.
     """
@@ -88,11 +109,15 @@ def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
     return np.stack([rng.permutation(count), rng.integers(2**31, size=count)], axis=1)
 
 
-def augment(image: np.ndarray, mask: np.ndarray, seed: int, config: Config) -> Tuple[np.ndarray, np.ndarray]:
-    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along only under `corrected`.
+def augment(
+    image: np.ndarray, mask: np.ndarray, seed: int, config: Config
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along only under
+    `corrected`.
 
-    The flips (each with probability 1/2), the rotation and the affine transform, all about the centre, are one warp, so
-    that the image is interpolated once. What comes from beyond the border is black, and no polyp.
+    The flips (each with probability 1/2), the rotation and the affine transform, all about the
+    centre, are one warp, so that the image is interpolated once. What comes from beyond the border
+    is black, and no polyp.
     """
     rng = np.random.default_rng(seed)
     height, width = mask.shape
@@ -102,8 +127,12 @@ def augment(image: np.ndarray, mask: np.ndarray, seed: int, config: Config) -> T
         flips[0] = -1, 0, width - 1
     if flip_y:
         flips[1] = 0, -1, height - 1
-    angle = sum(rng.uniform(-largest, largest) for largest in (config.rotation, config.affine_rotation))
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, rng.uniform(*config.affine_scale))
+    angle = sum(
+        rng.uniform(-largest, largest) for largest in (config.rotation, config.affine_rotation)
+    )
+    turn = cv2.getRotationMatrix2D(
+        ((width - 1) / 2, (height - 1) / 2), angle, rng.uniform(*config.affine_scale)
+    )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
     if config.protocol == "corrected":
         mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
@@ -111,10 +140,12 @@ def augment(image: np.ndarray, mask: np.ndarray, seed: int, config: Config) -> T
 
 
 def batches(material: Inputs, config: Config, epoch: Optional[int] = None) -> tf.data.Dataset:
-    """Give the data of one epoch, shuffled and augmented; without an epoch, all of it as it is and in order.
+    """Give the data of one epoch, shuffled and augmented; without an epoch, all of it as it is and
+    in order.
 
     Yields:
-        images float32 (batch, size, size, 3), from 0 to 1; masks float32 (batch, size, size, 1), 0 or 1.
+        images float32 (batch, size, size, 3), from 0 to 1; masks float32 (batch, size, size, 1), 0
+        or 1.
     """
     side = material.masks.shape[1]
 
@@ -131,12 +162,18 @@ def batches(material: Inputs, config: Config, epoch: Optional[int] = None) -> tf
     count = len(material.images)
     plan = np.arange(count)[:, None] if epoch is None else epoch_plan(count, config, epoch)
     rows = tf.data.Dataset.from_tensor_slices(plan)
-    return rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).batch(config.batch_size).prefetch(2)
+    return (
+        rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).batch(config.batch_size).prefetch(2)
+    )
 
 
-def _jitter(image: np.ndarray, strengths: Tuple[float, float, float, float], rng: np.random.Generator) -> np.ndarray:
+def _jitter(
+    image: np.ndarray, strengths: Tuple[float, float, float, float], rng: np.random.Generator
+) -> np.ndarray:
     picture = Image.fromarray(image)
-    for enhancer, strength in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), strengths):
+    for enhancer, strength in zip(
+        (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), strengths
+    ):
         picture = enhancer(picture).enhance(rng.uniform(1 - strength, 1 + strength))
     shift = round(255 * rng.uniform(-strengths[3], strengths[3]))
     if shift:
@@ -149,10 +186,14 @@ def _jitter(image: np.ndarray, strengths: Tuple[float, float, float, float], rng
 def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
     paths = {path.stem: path for path in manifests.matching(folder, "images/*")}
     fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
-    split = random_split(list(paths), {"train": 1 - sum(fractions.values()), **fractions}, config.seed)
+    split = random_split(
+        list(paths), {"train": 1 - sum(fractions.values()), **fractions}, config.seed
+    )
 
     def read(sample_id: str) -> Sample:
-        return Sample(sample_id, *read_pair(paths[sample_id], folder / "masks" / f"{sample_id}.png"))
+        return Sample(
+            sample_id, *read_pair(paths[sample_id], folder / "masks" / f"{sample_id}.png")
+        )
 
     with ThreadPoolExecutor() as pool:
         return {part: list(pool.map(read, split[part])) for part in PARTS}
@@ -167,27 +208,47 @@ def _unpack(path: Path) -> Dict[str, List[Sample]]:
             wanted = [f"{name}_{kind}" for name in PARTS.values() for kind in ("images", "label")]
             missing = [key for key in wanted if key not in archive.files]
             if missing:
-                raise InputError(f"{path}: expected the arrays {', '.join(wanted)}; {', '.join(missing)} missing")
+                raise InputError(
+                    f"{path}: expected the arrays {', '.join(wanted)}; {', '.join(missing)} missing"
+                )
             # A centre has its images twice in the file: among all, and under its own name.
-            of_centres = {c: archive[f"test_images_{c}"] for c in CENTRES if f"test_images_{c}" in archive.files}
-            owners = {image.tobytes(): centre for centre, images in of_centres.items() for image in images}
+            of_centres = {
+                c: archive[f"test_images_{c}"]
+                for c in CENTRES
+                if f"test_images_{c}" in archive.files
+            }
+            owners = {
+                image.tobytes(): centre for centre, images in of_centres.items() for image in images
+            }
             return {part: _samples(path, archive, name, owners) for part, name in PARTS.items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: expected an npz file of plain arrays ({' '.join(str(error).split())})") from None
+        raise InputError(
+            f"{path}: expected an npz file of plain arrays ({' '.join(str(error).split())})"
+        ) from None
 
 
-def _samples(path: Path, archive: np.lib.npyio.NpzFile, part: str, owners: Dict[bytes, str]) -> List[Sample]:
+def _samples(
+    path: Path, archive: np.lib.npyio.NpzFile, part: str, owners: Dict[bytes, str]
+) -> List[Sample]:
     images, masks = archive[f"{part}_images"], archive[f"{part}_label"]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
-        raise InputError(f"{path}: {part}_images: expected uint8 (n, H, W, 3), got {images.dtype} {images.shape}")
+        raise InputError(
+            f"{path}: {part}_images: expected uint8 (n, H, W, 3), got {images.dtype} {images.shape}"
+        )
     if masks.shape not in (images.shape[:3], (*images.shape[:3], 1)):
-        raise InputError(f"{path}: {part}_label: expected the shape {images.shape[:3]}, got {masks.shape}")
+        raise InputError(
+            f"{path}: {part}_label: expected the shape {images.shape[:3]}, got {masks.shape}"
+        )
     masks = masks.reshape(images.shape[:3])
     values = np.unique(masks)
     if not np.isin(values, (0, 1)).all():
         shown = ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
-        raise InputError(f"{path}: {part}_label: expected a mask with the values 0 and 1, got {shown}")
+        raise InputError(
+            f"{path}: {part}_label: expected a mask with the values 0 and 1, got {shown}"
+        )
     return [
-        Sample(f"{part}_{number:04d}", image, mask.astype(bool), owners.get(image.tobytes(), UNKNOWN))
+        Sample(
+            f"{part}_{number:04d}", image, mask.astype(bool), owners.get(image.tobytes(), UNKNOWN)
+        )
         for number, (image, mask) in enumerate(zip(images, masks))
     ]

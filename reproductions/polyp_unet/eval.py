@@ -1,4 +1,6 @@
-"""Regenerate the results table and compare the suggested improvements: `python -m reproductions.polyp_unet.eval -h`."""
+"""Regenerate the results table and compare the suggested improvements: `python -m
+reproductions.polyp_unet.eval -h`.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from common import cli, manifests, published, regenerate, runs, tables
+from common import cli
 from common.cli import Request
+from common.datasets import manifests
 from common.errors import exits_cleanly
-from common.published import PublishedTable
+from common.published import schema
+from common.published.schema import PublishedTable
+from common.results import experiment, tables
+from common.training import runs
 from reproductions.polyp_unet import data, metrics
 from reproductions.polyp_unet.config import PROFILES, Config
 from reproductions.polyp_unet.train import PAPER, train
 
 PUBLISHED = Path(__file__).parent / "published/table.yaml"
-# What the source suggests, one change each. A tuned threshold needs no training: every row has it as further metrics.
+# What the source suggests, one change each. A tuned threshold needs no training: every row has it
+# as further metrics.
 IMPROVEMENTS: Mapping[str, Dict[str, str]] = {
     "unet": {},
     "unet_bce_dice": {"loss": "bce_dice"},
@@ -49,7 +56,7 @@ def regenerated(
         for seed in request.seeds
         for row in rows
     ]
-    finished = regenerate.ensure([config for _, config in wanted], train, data_set, request)
+    finished = experiment.ensure([config for _, config in wanted], train, data_set, request)
     return [Regenerated(row, config, run) for (row, config), run in zip(wanted, finished)]
 
 
@@ -57,20 +64,34 @@ def table(request: Request) -> None:
     """Results of the U-Net, beside the published ones; and by centre, where the data tell it."""
     data_set, request = _found(request)
     rows = regenerated(request, data_set, request.protocols, ["unet"])
-    kept = regenerate.publish(PUBLISHED, _scores(rows, data_set, request), request.results_root / PAPER)
-    reference = published.load(PUBLISHED)
-    alike = {"profile": request.profile, "precision": request.precision, "fingerprint": data_set.fingerprint}
-    alike["seeds"] = " ".join(map(str, sorted(request.seeds)))  # the other protocol may be of an earlier command
-    _show_side_by_side(reference, kept[(kept[list(alike)].astype(str) == pandas.Series(alike)).all(axis=1)])
+    kept = experiment.publish(
+        PUBLISHED, _scores(rows, data_set, request), request.results_root / PAPER
+    )
+    reference = schema.load(PUBLISHED)
+    alike = {
+        "profile": request.profile,
+        "precision": request.precision,
+        "fingerprint": data_set.fingerprint,
+    }
+    alike["seeds"] = " ".join(
+        map(str, sorted(request.seeds))
+    )  # the other protocol may be of an earlier command
+    _show_side_by_side(
+        reference, kept[(kept[list(alike)].astype(str) == pandas.Series(alike)).all(axis=1)]
+    )
     _centres(reference, rows, data_set, request)
 
 
 def ablation(request: Request) -> None:
-    """What the source suggests as improvements, in one table; corrected, unless the other protocol is asked for."""
+    """What the source suggests as improvements, in one table; corrected, unless the other protocol
+    is asked for.
+    """
     data_set, request = _found(request)
     rows = regenerated(request, data_set, [request.protocol or "corrected"], IMPROVEMENTS)
-    reference = replace(published.load(PUBLISHED), id="ablation", title="Suggested improvements")
-    regenerate.publish_beyond(reference, _scores(rows, data_set, request), request.results_root / PAPER)
+    reference = replace(schema.load(PUBLISHED), id="ablation", title="Suggested improvements")
+    experiment.publish_beyond(
+        reference, _scores(rows, data_set, request), request.results_root / PAPER
+    )
 
 
 TARGETS = {"table": table, "ablation": ablation}
@@ -78,7 +99,7 @@ TARGETS = {"table": table, "ablation": ablation}
 
 def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
     data_set = data.find(request.data_root)
-    return data_set, regenerate.settle(request, data_set)
+    return data_set, experiment.settle(request, data_set)
 
 
 def _scores(
@@ -86,10 +107,13 @@ def _scores(
 ) -> List[Tuple[tables.Score, tables.Conditions]]:
     scores = []
     for row in rows:
-        regenerate.keep_provenance(row.run, request.results_root / PAPER)
+        experiment.keep_provenance(row.run, request.results_root / PAPER)
         conditions = _conditions(row, data_set)
         values = metrics.aggregate(row.run.load_metrics(), row.config).items()
-        scores += [(tables.Score(row.row, name, value, row.config.seed), conditions) for name, value in values]
+        scores += [
+            (tables.Score(row.row, name, value, row.config.seed), conditions)
+            for name, value in values
+        ]
     return scores
 
 
@@ -100,7 +124,7 @@ def _conditions(row: Regenerated, data_set: manifests.DataSet) -> tables.Conditi
         different.append(f"{data_set.title} instead of PolypGen")
     if row.config.protocol == "corrected":
         different.append("the source's mistakes mended")
-    return regenerate.conditions(row.config, PROFILES["paper"], data_set, [row.run], different)
+    return experiment.conditions(row.config, PROFILES["paper"], data_set, [row.run], different)
 
 
 def _show_side_by_side(reference: PublishedTable, kept: pandas.DataFrame) -> None:
@@ -112,27 +136,49 @@ def _show_side_by_side(reference: PublishedTable, kept: pandas.DataFrame) -> Non
         return f"{ours[protocol, metric]:.4f}" if (protocol, metric) in ours.index else "–"
 
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for heading in ("", "published", f"× {size}", "as published", "by the right number", "corrected"):
+    for heading in (
+        "",
+        "published",
+        f"× {size}",
+        "as published",
+        "by the right number",
+        "corrected",
+    ):
         grid.add_column(heading, justify="right" if heading else "left")
     for name, metric in reference.metrics.items():
         times, right = "", ""
         if name in metrics.BY_BATCH:
-            times, right = f"{size * float(printed[name]):.4f}", cell("published", name + metrics.MEAN_OF_BATCHES)
-        grid.add_row(metric.label, printed[name], times, cell("published", name), right, cell("corrected", name))
+            times, right = (
+                f"{size * float(printed[name]):.4f}",
+                cell("published", name + metrics.MEAN_OF_BATCHES),
+            )
+        grid.add_row(
+            metric.label,
+            printed[name],
+            times,
+            cell("published", name),
+            right,
+            cell("corrected", name),
+        )
     precision, recall = (float(printed[name]) for name in ("precision", "recall"))
     f1 = 2 * precision * recall / (precision + recall)
     console = Console()
     console.print("[bold]Published, and regenerated as published and corrected[/]\n", grid)
     console.print(
-        f"\nA sum over batches of {size} that is divided by the number of images is {size} times too small.\n"
-        f"F1 of the published precision and recall: {f1:.4f}; of {size} times these: {size * f1:.4f}; "
+        f"\nA sum over batches of {size} that is divided by the number of images is {size} "
+        "times too small.\n"
+        f"F1 of the published precision and recall: {f1:.4f}; of {size} times these: "
+        f"{size * f1:.4f}; "
         f"published: {printed['f1']}.\n",
         highlight=False,
     )
 
 
 def _centres(
-    reference: PublishedTable, rows: Sequence[Regenerated], data_set: manifests.DataSet, request: Request
+    reference: PublishedTable,
+    rows: Sequence[Regenerated],
+    data_set: manifests.DataSet,
+    request: Request,
 ) -> None:
     """Write and show the scores of each centre, or say that the data name none."""
     scores = []
@@ -140,12 +186,15 @@ def _centres(
         for centre, values in metrics.by_centre(row.run.load_metrics()).items():
             if centre != data.UNKNOWN:
                 conditions = _conditions(row, data_set)
-                scores += [(tables.Score(centre, n, value, row.config.seed), conditions) for n, value in values.items()]
+                scores += [
+                    (tables.Score(centre, n, value, row.config.seed), conditions)
+                    for n, value in values.items()
+                ]
     if not scores:
         print(f"results by centre: the centres of {data_set.title} are not known")
         return
     reference = replace(reference, id="centres", title="Results by centre")
-    regenerate.publish_beyond(reference, scores, request.results_root / PAPER)
+    experiment.publish_beyond(reference, scores, request.results_root / PAPER)
 
 
 @exits_cleanly

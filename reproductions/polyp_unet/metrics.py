@@ -1,4 +1,6 @@
-"""Scores of polyp masks: counted per image once, aggregated as the protocol says and in the ways beside it."""
+"""Scores of polyp masks: counted per image once, aggregated as the protocol says and in the ways
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,28 @@ from typing import Dict, List
 import numpy as np
 import pandas
 
-from common import dice
+from common.metrics import dice
 from reproductions.polyp_unet.config import THRESHOLD, THRESHOLDS, Config
 from reproductions.polyp_unet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
 TUNED = "tuned_"  # begins the columns of masks at the threshold that was chosen on the validation images
 BY_BATCH = {"accuracy": dice.accuracy, "precision": dice.precision, "recall": dice.recall}
-MEAN_OF_BATCHES = "_mean_of_batches"  # ends the names of these where the protocol divides by another number
+MEAN_OF_BATCHES = (
+    "_mean_of_batches"  # ends the names of these where the protocol divides by another number
+)
 
 
 def best_threshold(samples: List[Sample], maps: List[np.ndarray]) -> float:
-    """Choose from `THRESHOLDS` the one with the highest mean F1; of equals the one nearest to one half.
+    """Choose from `THRESHOLDS` the one with the highest mean F1; of equals the one nearest to one
+    half.
 
     Give validation images: a threshold that has seen the test images flatters.
     """
-    f1 = {t: dice.f1(np.stack([dice.confusion(s.mask, m >= t) for s, m in zip(samples, maps)])) for t in THRESHOLDS}
+    f1 = {
+        t: dice.f1(np.stack([dice.confusion(s.mask, m >= t) for s, m in zip(samples, maps)]))
+        for t in THRESHOLDS
+    }
     return max(THRESHOLDS, key=lambda threshold: (f1[threshold], -abs(threshold - THRESHOLD)))
 
 
@@ -30,12 +38,15 @@ def per_image(samples: List[Sample], maps: List[np.ndarray], tuned: float) -> pa
     """Compare probability maps, float (H, W), with the true masks at both thresholds.
 
     Returns:
-        One line per image, in the order of `samples`: id, centre, scores in [0, 1] and pixel counts (tn, fp, fn, tp)
-        at one half; the other threshold and the pixel counts there, named tuned_….
+        One line per image, in the order of `samples`: id, centre, scores in [0, 1] and pixel counts
+        (tn, fp, fn, tp) at one half; the other threshold and the pixel counts there, named tuned_….
     """
     rows = []
     for sample, probability in zip(samples, maps):
-        matrix, other = (dice.confusion(sample.mask, probability >= threshold) for threshold in (THRESHOLD, tuned))
+        matrix, other = (
+            dice.confusion(sample.mask, probability >= threshold)
+            for threshold in (THRESHOLD, tuned)
+        )
         rows.append(
             {
                 "id": sample.id,
@@ -52,12 +63,14 @@ def per_image(samples: List[Sample], maps: List[np.ndarray], tuned: float) -> pa
 
 
 def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
-    """Summarise the lines of `per_image` over the test images, which must be in the order of testing.
+    """Summarise the lines of `per_image` over the test images, which must be in the order of
+    testing.
 
-    F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of each batch and summed
-    over the batches; the sum is divided by the number of images (published) or of batches (corrected). The published
-    protocol's by the right number are given too, and, of both, what is pooled over all pixels and at the tuned
-    threshold. Where a mask is empty and nothing is found, all scores are 1.
+    F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of
+    each batch and summed over the batches; the sum is divided by the number of images (published)
+    or of batches (corrected). The published protocol's by the right number are given too, and, of
+    both, what is pooled over all pixels and at the tuned threshold. Where a mask is empty and
+    nothing is found, all scores are 1.
     """
     fixed, tuned = _matrices(table, ""), _matrices(table, TUNED)
     starts = np.arange(0, len(table), config.batch_size)
@@ -78,12 +91,20 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
 
 
 def by_centre(table: pandas.DataFrame) -> Dict[str, Dict[str, float]]:
-    """Score the lines of `per_image` of each known centre: F1 and IoU as means over images, the others pooled."""
+    """Score the lines of `per_image` of each known centre: F1 and IoU as means over images, the
+    others pooled.
+    """
     scores = {}
     for centre, lines in table.groupby("centre"):
         matrices = _matrices(lines, "")
-        scores[centre] = {"images": float(len(lines)), "f1": dice.f1(matrices), "iou": dice.iou(matrices)}
-        scores[centre].update({n: float(score(matrices, reduction="pooled")) for n, score in BY_BATCH.items()})
+        scores[centre] = {
+            "images": float(len(lines)),
+            "f1": dice.f1(matrices),
+            "iou": dice.iou(matrices),
+        }
+        scores[centre].update(
+            {n: float(score(matrices, reduction="pooled")) for n, score in BY_BATCH.items()}
+        )
     return scores
 
 

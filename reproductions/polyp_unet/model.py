@@ -1,4 +1,6 @@
-"""U-Net and Attention U-Net, compiled as the source trains them, and their use on images of any size."""
+"""U-Net and Attention U-Net, compiled as the source trains them, and their use on images of any
+size.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import encoders
-from common.training import SpatialDropout2D
+from common.training import encoders
+from common.training.fit import SpatialDropout2D
 from reproductions.polyp_unet import data
 from reproductions.polyp_unet.config import Config
 
 LEVELS = 4  # times that the image is halved
-# Of BatchNorm and Adam: PyTorch's defaults, because the source uses PyTorch. Keras' 0.99 would need more steps than
-# the first epochs have before validation sees what training sees.
+# Of BatchNorm and Adam: PyTorch's defaults, because the source uses PyTorch. Keras' 0.99 would need
+# more steps than the first epochs have before validation sees what training sees.
 MOMENTUM, NORM_EPSILON, ADAM_EPSILON = 0.9, 1e-5, 1e-8
 
 layers, library = keras.layers, encoders.segmentation_models.losses
@@ -25,7 +27,8 @@ layers, library = keras.layers, encoders.segmentation_models.losses
 class AdamW(keras.optimizers.Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2).
 
-    Keras 2.9 has one among its experimental optimisers, but that leaves rate × decay of a weight, not all but that.
+    Keras 2.9 has one among its experimental optimisers, but that leaves rate × decay of a weight,
+    not all but that.
     """
 
     def __init__(self, learning_rate: float, weight_decay: float, name: str = "AdamW", **kwargs):
@@ -42,10 +45,11 @@ class AdamW(keras.optimizers.Adam):
 
 
 def build(config: Config, foreground: float = 0.5) -> keras.Model:
-    """Build and compile the network: float images (batch, H, W, 3) in [0, 1] to float32 maps (batch, H, W, 1).
+    """Build and compile the network: float images (batch, H, W, 3) in [0, 1] to float32 maps
+    (batch, H, W, 1).
 
-    The maps hold probabilities of polyp. H and W are multiples of 16. `foreground` is the share of polyp pixels in the
-    training masks, by which the loss weighted_bce balances the classes.
+    The maps hold probabilities of polyp. H and W are multiples of 16. `foreground` is the share of
+    polyp pixels in the training masks, by which the loss weighted_bce balances the classes.
     """
     widths = [config.width * 2**level for level in range(LEVELS + 1)]
     inputs = features = keras.Input((None, None, 3))
@@ -60,9 +64,13 @@ def build(config: Config, foreground: float = 0.5) -> keras.Model:
         skip = skips[level]
         if config.architecture == "attention_unet":
             skip = _attend(skip, features, widths[level] // 2)
-        features = _block(layers.Concatenate()([skip, features]), widths[level], config, 2 * LEVELS - level)
+        features = _block(
+            layers.Concatenate()([skip, features]), widths[level], config, 2 * LEVELS - level
+        )
     # Under a mixed policy half precision would be too coarse for probabilities and losses.
-    outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(layers.Conv2D(1, 1)(features))
+    outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(
+        layers.Conv2D(1, 1)(features)
+    )
     model = keras.Model(inputs, outputs, name=config.architecture)
     if config.optimiser == "adam_step":
         optimiser = keras.optimizers.Adam(config.learning_rate, epsilon=ADAM_EPSILON)
@@ -73,7 +81,9 @@ def build(config: Config, foreground: float = 0.5) -> keras.Model:
 
 
 def losses(foreground: float) -> Dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
-    """Give the losses of masks, 0 or 1, and probabilities, both float32 (batch, H, W, 1), by name."""
+    """Give the losses of masks, 0 or 1, and probabilities, both float32 (batch, H, W, 1), by
+    name.
+    """
 
     def weighted_bce(true, pred):
         weights = true * (0.5 / foreground) + (1 - true) * (0.5 / (1 - foreground))
@@ -108,7 +118,11 @@ def _block(features: tf.Tensor, width: int, config: Config, number: int) -> tf.T
 
 
 def _attend(skip: tf.Tensor, gate: tf.Tensor, width: int) -> tf.Tensor:
-    """Additive attention (Oktay et al. 2018, arXiv 1804.03999, equation 1), gated at the resolution of the skip."""
-    both = layers.Add()([layers.Conv2D(width, 1, use_bias=False)(skip), layers.Conv2D(width, 1)(gate)])
+    """Additive attention (Oktay et al. 2018, arXiv 1804.03999, equation 1), gated at the resolution
+    of the skip.
+    """
+    both = layers.Add()(
+        [layers.Conv2D(width, 1, use_bias=False)(skip), layers.Conv2D(width, 1)(gate)]
+    )
     weights = layers.Conv2D(1, 1, activation="sigmoid")(layers.ReLU()(both))
     return layers.Multiply()([skip, weights])

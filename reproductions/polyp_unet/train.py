@@ -1,4 +1,6 @@
-"""Train one U-Net on polyps and keep its probability maps: `python -m reproductions.polyp_unet.train --help`."""
+"""Train one U-Net on polyps and keep its probability maps: `python -m
+reproductions.polyp_unet.train --help`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import math
 from pathlib import Path
 from typing import List
 
-from common import cli, devices, gpu, manifests, runs, training
+from common import cli
+from common.datasets import manifests
 from common.errors import exits_cleanly
+from common.training import cuda, fit, runs
 from reproductions.polyp_unet import config as configs
 from reproductions.polyp_unet import data, metrics, model
 from reproductions.polyp_unet.config import Config
@@ -18,7 +22,8 @@ PAPER = "polyp_unet"
 def learning_rate(config: Config, history: List[dict]) -> float:
     """Give the learning rate of the next epoch from the lines of history so far.
 
-    The rules are those of PyTorch's StepLR and, with its default threshold of 1e-4, ReduceLROnPlateau.
+    The rules are those of PyTorch's StepLR and, with its default threshold of 1e-4,
+    ReduceLROnPlateau.
     """
     rate = config.learning_rate
     if config.optimiser == "adam_step":
@@ -35,7 +40,8 @@ def learning_rate(config: Config, history: List[dict]) -> float:
 
 
 def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.Run:
-    """Bring one run to completion: train or resume, predict the test images, evaluate. A complete run is left alone.
+    """Bring one run to completion: train or resume, predict the test images, evaluate. A complete
+    run is left alone.
 
     Raises:
         InputError: the data are not usable, or the run folder belongs to something else.
@@ -48,13 +54,17 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
     with run.locked():
         samples = data.load(data_set, config)
         run.save_split({part: [sample.id for sample in samples[part]] for part in samples})
-        run.log_session(data=data_set.title, fingerprint=data_set.fingerprint, device=devices.describe())
-        seen, watched = (data.inputs(samples[part], config.input_size) for part in ("train", "validation"))
+        run.log_session(
+            data=data_set.title, fingerprint=data_set.fingerprint, device=cuda.device_name()
+        )
+        seen, watched = (
+            data.inputs(samples[part], config.input_size) for part in ("train", "validation")
+        )
 
-        training.start(config.seed, config.precision)
+        fit.start(config.seed, config.precision)
         network = model.build(config, foreground=seen.masks.mean())
         validation = data.batches(watched, config)
-        training.fit(
+        fit.fit(
             network,
             lambda epoch: data.batches(seen, config, epoch),
             config.epochs,
@@ -79,11 +89,16 @@ def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.
 def main() -> None:
     """Train from the command line."""
     options = cli.parse_training(Config, configs.PROFILES, f"python -m reproductions.{PAPER}.train")
-    gpu.announce()
+    cuda.announce()
     run = train(options.config, data.find(options.data_root), options.runs_root)
     scores = metrics.aggregate(run.load_metrics(), options.config)
     print(f"{run.folder}: complete")
-    print("  ".join(f"{name} {scores[name]:.4f}" for name in ("f1", "iou", "accuracy", "precision", "recall")))
+    print(
+        "  ".join(
+            f"{name} {scores[name]:.4f}"
+            for name in ("f1", "iou", "accuracy", "precision", "recall")
+        )
+    )
 
 
 if __name__ == "__main__":

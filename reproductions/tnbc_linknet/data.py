@@ -1,4 +1,6 @@
-"""TNBC: from the files to training batches. Layout: Slide_<patient>/<patient>_<n>.png and GT_<patient>/ likewise."""
+"""TNBC: from the files to training batches. Layout: Slide_<patient>/<patient>_<n>.png and
+GT_<patient>/ likewise.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from common import encoders
-from common.clahe import clahe
+from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
-from common.images import read_pair
-from common.splits import Split, group_split, random_split
+from common.imaging.clahe import clahe
+from common.imaging.reading import read_pair
+from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
 
 VARIANTS = ("as is", "flip x", "flip y", "flip x and y", "crop")
@@ -42,13 +44,17 @@ def patients(folder: Path) -> Dict[str, str]:
     owners: Dict[str, str] = {}
     for path in paths:
         if path.stem in owners:
-            raise InputError(f"{path}: another patient has an image of this name, Slide_{owners[path.stem]}")
+            raise InputError(
+                f"{path}: another patient has an image of this name, Slide_{owners[path.stem]}"
+            )
         owners[path.stem] = path.parent.name[len("Slide_") :]
     return owners
 
 
 def split(folder: Path, config: Config) -> Split:
-    """Divide the images into "train" and "test": by image (published) or with whole patients (corrected)."""
+    """Divide the images into "train" and "test": by image (published) or with whole patients
+    (corrected).
+    """
     owners = patients(folder)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
     if config.protocol == "published":
@@ -67,7 +73,8 @@ def load(folder: Path, ids: List[str], config: Config) -> List[Sample]:
     def read(sample_id: str) -> Sample:
         patient = owners[sample_id]
         image, mask = read_pair(
-            Path(folder) / f"Slide_{patient}" / f"{sample_id}.png", Path(folder) / f"GT_{patient}" / f"{sample_id}.png"
+            Path(folder) / f"Slide_{patient}" / f"{sample_id}.png",
+            Path(folder) / f"GT_{patient}" / f"{sample_id}.png",
         )
         return Sample(sample_id, equalise(image, config), mask)
 
@@ -81,7 +88,8 @@ def equalise(image: np.ndarray, config: Config) -> np.ndarray:
 
 
 def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
-    """Decide what an epoch shows: int64 (n, 3) of image index, variant and seed of its crop, in order.
+    """Decide what an epoch shows: int64 (n, 3) of image index, variant and seed of its crop, in
+    order.
 
     A function of its arguments only, so that a resumed training sees the same.
     """
@@ -98,7 +106,9 @@ def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
 def augment(
     image: np.ndarray, mask: np.ndarray, variant: int, seed: int, config: Config
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Make one of `VARIANTS` of uint8 (H, W, 3) and bool (H, W), then a window of `input_size` if that is smaller."""
+    """Make one of `VARIANTS` of uint8 (H, W, 3) and bool (H, W), then a window of `input_size` if
+    that is smaller.
+    """
     rng = np.random.default_rng(seed)
     name = VARIANTS[variant]
     if name == "crop":
@@ -115,7 +125,8 @@ def batches(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datase
     """Give the training data of one epoch.
 
     Yields:
-        images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size, size, 1), 0 or 1.
+        images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
+        size, 1), 0 or 1.
     """
     prepare = encoders.preprocessing(config.encoder)
     side = min(config.input_size, *samples[0].mask.shape)
@@ -130,15 +141,21 @@ def batches(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datase
         return tf.ensure_shape(image, (side, side, 3)), tf.ensure_shape(mask, (side, side, 1))
 
     plan = tf.data.Dataset.from_tensor_slices(epoch_plan(len(samples), config, epoch))
-    return plan.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).batch(config.batch_size).prefetch(2)
+    return (
+        plan.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).batch(config.batch_size).prefetch(2)
+    )
 
 
-def _crop_and_resize(image, mask, smallest: float, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+def _crop_and_resize(
+    image, mask, smallest: float, rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray]:
     height, width = mask.shape
     scale = rng.uniform(smallest, 1)
     rows, columns = round(height * scale), round(width * scale)
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
     window = np.s_[top : top + rows, left : left + columns]
     image = cv2.resize(image[window], (width, height), interpolation=cv2.INTER_LINEAR)
-    mask = cv2.resize(mask[window].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(
+        mask[window].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+    )
     return image, mask.astype(bool)

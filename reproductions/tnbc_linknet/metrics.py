@@ -7,27 +7,32 @@ from typing import Dict, List
 import numpy as np
 import pandas
 
-from common import aji, dice
+from common.metrics import aji, dice
 from reproductions.tnbc_linknet.config import CONNECTIVITY, THRESHOLD
 from reproductions.tnbc_linknet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
-def per_image(samples: List[Sample], probabilities: List[np.ndarray], threshold: float = THRESHOLD) -> pandas.DataFrame:
+def per_image(
+    samples: List[Sample], probabilities: List[np.ndarray], threshold: float = THRESHOLD
+) -> pandas.DataFrame:
     """Compare thresholded probability maps, float (H, W), with the true masks.
 
     Nuclei are connected components on both sides, because the truth is binary.
 
     Returns:
-        One line per image: id, pixel counts (tn, fp, fn, tp), numerators and denominators of AJI and AJI+ (pixels),
-        nuclei matched, missed and invented at IoU > 0.5, and the scores that follow from them, all in [0, 1].
+        One line per image: id, pixel counts (tn, fp, fn, tp), numerators and denominators of AJI
+        and AJI+ (pixels), nuclei matched, missed and invented at IoU > 0.5, and the scores that
+        follow from them, all in [0, 1].
     """
     rows = []
     for sample, probability in zip(samples, probabilities):
         pred = probability >= threshold
         matrix = dice.confusion(sample.mask, pred)
-        true_nuclei, pred_nuclei = (aji.instances(mask, CONNECTIVITY) for mask in (sample.mask, pred))
+        true_nuclei, pred_nuclei = (
+            aji.instances(mask, CONNECTIVITY) for mask in (sample.mask, pred)
+        )
         aji_inter, aji_union = aji.aji_counts(true_nuclei, pred_nuclei)
         plus_inter, plus_union = aji.aji_plus_counts(true_nuclei, pred_nuclei)
         quality = aji.panoptic_quality(true_nuclei, pred_nuclei)
@@ -57,9 +62,9 @@ def per_image(samples: List[Sample], probabilities: List[np.ndarray], threshold:
 def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
     """Summarise the lines of `per_image` over the test images.
 
-    The paper's DSC and F1 differ although they are one formula, so one of them is a mean over images and the other is
-    taken over all pixels. Assumed here: F1 is pooled, everything else is a mean over images. The other way round
-    carries the way in its name.
+    The paper's DSC and F1 differ although they are one formula, so one of them is a mean over
+    images and the other is taken over all pixels. Assumed here: F1 is pooled, everything else is a
+    mean over images. The other way round carries the way in its name.
     """
     matrices = table[list(COUNTS)].to_numpy().reshape(-1, 2, 2)
     return {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tensorflow import keras
 
-from common import encoders
-from common.tiling import pad_to_multiple
+from common.imaging.tiling import pad_to_multiple
+from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
 
 STRIDE = 32  # the encoders halve the image five times
@@ -19,12 +19,18 @@ LOSSES = {
 
 
 def build(config: Config) -> keras.Model:
-    """Build and compile the network: images float (batch, H, W, 3) to nuclei probabilities float32 (batch, H, W, 1).
+    """Build and compile the network: images float (batch, H, W, 3) to nuclei probabilities float32
+    (batch, H, W, 1).
 
     H and W are multiples of 32.
     """
     model = encoders.build(
-        "Linknet", config.encoder, config.encoder_weights, classes=1, activation="sigmoid", input_shape=(None, None, 3)
+        "Linknet",
+        config.encoder,
+        config.encoder_weights,
+        classes=1,
+        activation="sigmoid",
+        input_shape=(None, None, 3),
     )
     model.compile(keras.optimizers.Adam(config.learning_rate), LOSSES[config.loss])
     return model

@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from common import manifests, phantoms
+from common.datasets import manifests, phantoms
 from common.errors import exits_cleanly
 from reproductions.brain_tumour_mask_rcnn import data as brain
 from reproductions.brecahad_slicing import data as brecahad
@@ -35,7 +35,9 @@ def _read_busi(found):
 
 
 def _read_brain(found):
-    return brain.load(found.folder, [image_id for part in brain.PARTS for image_id in _ids(found.folder, part)])
+    return brain.load(
+        found.folder, [image_id for part in brain.PARTS for image_id in _ids(found.folder, part)]
+    )
 
 
 def _ids(folder, part):
@@ -90,9 +92,13 @@ def originals(tmp_path_factory):
 
 @pytest.fixture
 def broken(originals, tmp_path):
-    """Copy a paper's phantom, let a function change one of its files, and give a function that reads the copy."""
+    """Copy a paper's phantom, let a function change one of its files, and give a function that
+    reads the copy.
+    """
 
-    def prepare(paper: str, change: Callable[[Path], object], which: str = "picture", place: str = "data"):
+    def prepare(
+        paper: str, change: Callable[[Path], object], which: str = "picture", place: str = "data"
+    ):
         folder = tmp_path / place / paper
         shutil.copytree(originals / paper, folder)
         path = folder / getattr(PAPERS[paper], which)
@@ -107,15 +113,21 @@ def broken(originals, tmp_path):
 
 @pytest.fixture
 def fails(capsys, tmp_path):
-    """Call as a command would be, and expect one line with these words, the exit code 2 and no half-written file."""
+    """Call as a command would be, and expect one line with these words, the exit code 2 and no
+    half-written file.
+    """
 
     def run(function: Callable[[], object], *words: object) -> str:
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
             exits_cleanly(function)()
-        *before, message = capsys.readouterr().err.splitlines()  # a download shows its progress first
+        *before, message = (
+            capsys.readouterr().err.splitlines()
+        )  # a download shows its progress first
         assert caught.value.code == 2
-        assert message.startswith("error: ") and not any(line.startswith(("error", "Trace")) for line in before)
+        assert message.startswith("error: ") and not any(
+            line.startswith(("error", "Trace")) for line in before
+        )
         for word in words:
             assert str(word) in message
         assert not list(tmp_path.rglob(".partial-*"))

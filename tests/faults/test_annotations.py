@@ -1,4 +1,6 @@
-"""Every kind of bad annotation file; what is wrong with single entries stands in the tests of the two papers."""
+"""Every kind of bad annotation file; what is wrong with single entries stands in the tests of the
+two papers.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from pooch import downloaders
 
-from common import manifests
+from common.datasets import manifests
+from common.files import PROJECT
 
 
 @pytest.fixture
@@ -27,10 +28,12 @@ def archive(originals, tmp_path):
 
 @pytest.fixture
 def download(archive, tmp_path, monkeypatch):
-    """Look for a data set whose only address is answered by a function, which gets the handler and the right bytes."""
+    """Look for a data set whose only address is answered by a function, which gets the handler and
+    the right bytes.
+    """
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "data_manifests")
     monkeypatch.setattr(manifests, "DATA", tmp_path / "data")
-    raw = yaml.safe_load((manifests.ROOT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
+    raw = yaml.safe_load((PROJECT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
     whole = archive.read_bytes()
     stack = contextlib.ExitStack()
 
@@ -75,7 +78,9 @@ def stall(handler, whole):
 
 SERVERS = {
     "hangs up at once": lambda h, whole: h.connection.close(),
-    "closes half-way": lambda h, whole: answer(h, whole[: len(whole) // 2], Content_Length=str(len(whole))),
+    "closes half-way": lambda h, whole: answer(
+        h, whole[: len(whole) // 2], Content_Length=str(len(whole))
+    ),
     "stalls": stall,
     "promises too much": lambda h, whole: answer(h, whole, Content_Length=str(2 * len(whole))),
     "promises too little": lambda h, whole: answer(h, whole, Content_Length=str(len(whole) // 2)),
@@ -90,16 +95,27 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_bad_server_leaves_nothing_and_the_line_says_what_to_do(download, fails, tmp_path, monkeypatch, kind):
+def test_a_bad_server_leaves_nothing_and_the_line_says_what_to_do(
+    download, fails, tmp_path, monkeypatch, kind
+):
     monkeypatch.setattr(downloaders, "DEFAULT_TIMEOUT", 0.5)
-    message = fails(lambda: download(SERVERS[kind]), "/TNBC.zip", "by hand", "DATA_ROOT", "make demo")
-    assert ("wrong checksum" in message) == (kind in {"promises too little", "sends a page instead", "sends nothing"})
+    message = fails(
+        lambda: download(SERVERS[kind]), "/TNBC.zip", "by hand", "DATA_ROOT", "make demo"
+    )
+    assert ("wrong checksum" in message) == (
+        kind in {"promises too little", "sends a page instead", "sends nothing"}
+    )
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 
 
 def test_without_a_checksum_a_short_answer_is_a_damaged_archive(download, fails, tmp_path):
     half = lambda h, whole: answer(h, whole[: len(whole) // 2])  # noqa: E731
-    fails(lambda: download(half, checksum=False), "TNBC.zip is not the expected archive", "by hand", "DATA_ROOT")
+    fails(
+        lambda: download(half, checksum=False),
+        "TNBC.zip is not the expected archive",
+        "by hand",
+        "DATA_ROOT",
+    )
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 
 
@@ -120,7 +136,10 @@ def test_a_disk_that_fills_during_a_download(download, fails, tmp_path, monkeypa
         (lambda path: path.write_bytes(b""), "expected the keys"),
         (lambda path: path.write_text("name: [tnbc"), "not valid YAML"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "not valid YAML"),
-        (lambda path: path.write_text("name: !!python/object/apply:os.getcwd []"), "not valid YAML"),
+        (
+            lambda path: path.write_text("name: !!python/object/apply:os.getcwd []"),
+            "not valid YAML",
+        ),
     ],
     ids=["folder", "symlink loop", "empty", "truncated", "bytes", "code"],
 )
@@ -133,10 +152,14 @@ def test_a_bad_manifest_is_named(tmp_path, fails, monkeypatch, make, words):
 def test_a_file_where_the_data_should_be(tmp_path, fails, monkeypatch):
     monkeypatch.setattr(manifests, "DATA", tmp_path / "data")
     (tmp_path / "data").write_text("")
-    fails(lambda: manifests.main(["tnbc"]), tmp_path / "data", "put the expected file or folder there")
+    fails(
+        lambda: manifests.main(["tnbc"]), tmp_path / "data", "put the expected file or folder there"
+    )
 
 
-@pytest.mark.parametrize("make", [pathlib.Path.mkdir, lambda path: path.symlink_to(path.name)], ids=["folder", "loop"])
+@pytest.mark.parametrize(
+    "make", [pathlib.Path.mkdir, lambda path: path.symlink_to(path.name)], ids=["folder", "loop"]
+)
 def test_a_description_of_phantoms_that_is_no_file(originals, tmp_path, fails, make):
     shutil.copytree(originals / "tnbc", tmp_path / "tnbc")
     path = tmp_path / "tnbc/PHANTOM.json"

@@ -16,8 +16,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from common import manifests
-from common.images import read_rgb, write_png
+from common.datasets import manifests
+from common.imaging.reading import read_rgb, write_png
 from reproductions.busi_resnext_unet import predict
 
 PAPERS = ("tnbc", "busi", "brecahad", "polyp", "brain")
@@ -33,10 +33,20 @@ def png(width, height, payload=b""):
     """A PNG file whose header declares these sides, over whatever follows."""
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", payload) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", payload)
+        + chunk(b"IEND", b"")
+    )
 
 
 def sixteen_bits(path):
@@ -52,11 +62,17 @@ def colours_of_sixteen_bits_as_png(path):
 
 
 KINDS = {
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
+    "truncated": (
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "truncated",
+    ),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
     "text": (lambda path: path.write_text("<html>log in first</html>"), "not a picture"),
     "folder": (lambda path: replaced(path, pathlib.Path.mkdir), "is a folder"),
-    "missing target": (lambda path: replaced(path, lambda p: p.symlink_to(p.with_name("gone"))), "no such file"),
+    "missing target": (
+        lambda path: replaced(path, lambda p: p.symlink_to(p.with_name("gone"))),
+        "no such file",
+    ),
     "symlink loop": (lambda path: replaced(path, lambda p: p.symlink_to(p.name)), "symbolic links"),
     "16 bits": (sixteen_bits, "8 bits per channel"),
     "colours of 16 bits": (colours_of_sixteen_bits_as_png, "8 bits per channel"),
@@ -72,7 +88,9 @@ def test_a_bad_picture_is_named_in_one_line(broken, fails, paper, kind):
     change, words = KINDS[kind]
     path, read = broken(paper, change)
     message = fails(read, path.name)
-    assert words in message.lower() or "no such image" in message  # brain_mri looks for it before it reads it
+    assert (
+        words in message.lower() or "no such image" in message
+    )  # brain_mri looks for it before it reads it
 
 
 @pytest.mark.parametrize("paper", MASKED)
@@ -116,16 +134,22 @@ def test_names_with_spaces_and_turkish_letters_are_like_any_other(broken, paper,
 def test_results_are_written_under_such_names(tmp_path):
     path = tmp_path / "hasta ışığı İ 1.png"
     write_png(path, np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
-    predict.predict(path, lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0] // 128], tmp_path)
+    predict.predict(
+        path, lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0] // 128], tmp_path
+    )
     assert read_rgb(tmp_path / "hasta ışığı İ 1_mask.png").shape == (20, 30, 3)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "folder", "symlink loop", "60000x60000"])
+@pytest.mark.parametrize(
+    "kind", ["truncated", "empty", "text", "folder", "symlink loop", "60000x60000"]
+)
 def test_the_check_of_a_data_set_names_a_bad_picture(originals, tmp_path, fails, kind):
     shutil.copytree(originals / "tnbc", tmp_path / "tnbc")
     path = tmp_path / "tnbc/Slide_01/01_1.png"
     KINDS[kind][0](path)
-    if kind == "truncated":  # its header, which is all that is looked at, is whole: the reader will find it
+    if (
+        kind == "truncated"
+    ):  # its header, which is all that is looked at, is whole: the reader will find it
         assert manifests.find("tnbc", tmp_path)
     else:
         fails(lambda: manifests.main(["tnbc", "--data-root", str(tmp_path)]), path, "picture")
@@ -137,4 +161,8 @@ def test_a_folder_of_data_that_is_none_is_named(tmp_path, fails, kind):
         (tmp_path / "tnbc").write_text("")
     elif kind == "empty":
         (tmp_path / "tnbc").mkdir()
-    fails(lambda: manifests.main(["tnbc", "--data-root", str(tmp_path)]), tmp_path / "tnbc", "expected")
+    fails(
+        lambda: manifests.main(["tnbc", "--data-root", str(tmp_path)]),
+        tmp_path / "tnbc",
+        "expected",
+    )

@@ -10,26 +10,28 @@ import subprocess
 import sys
 import tempfile
 import types
-from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 from PIL import Image
 
-from common import files, phantoms, regenerate, runs
+from common import files
+from common.datasets import phantoms
 from common.errors import exits_cleanly
-from common.images import write_png, write_tiff
+from common.files import PROJECT
+from common.imaging.reading import write_png, write_tiff
+from common.results import experiment
+from common.training import runs
 from reproductions.busi_resnext_unet import predict
 
-PROJECT = Path(__file__).resolve().parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
 
 def finished_run(folder):
     """A run folder whose small files are not that small."""
     folder.mkdir(exist_ok=True)
-    for name in regenerate.KEPT:
+    for name in experiment.KEPT:
         (folder / name).write_text("a" * 5000)
     return types.SimpleNamespace(folder=folder)
 
@@ -40,7 +42,9 @@ WRITERS = {
     "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
     "png": lambda path: write_png(path, NOISE),
     "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
-    "provenance": lambda path: regenerate.keep_provenance(finished_run(path.parents[2] / "run"), path.parents[2]),
+    "provenance": lambda path: experiment.keep_provenance(
+        finished_run(path.parents[2] / "run"), path.parents[2]
+    ),
     "prediction": lambda path: runs.Run(path.parent, {}).save_prediction("../" + path.stem, NOISE),
 }
 
@@ -58,7 +62,7 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    names = {"prediction": "old.npy", "provenance": f"provenance/run/{regenerate.KEPT[0]}"}
+    names = {"prediction": "old.npy", "provenance": f"provenance/run/{experiment.KEPT[0]}"}
     path = tmp_path / names.get(kind, f"old.{kind}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"old")
@@ -89,7 +93,9 @@ def disk(tmp_path):
     """A disk of 64 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
     yield folder
@@ -99,12 +105,24 @@ def disk(tmp_path):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
 def test_a_disk_that_is_really_full_or_read_only(disk, fails):
     files.write_text(disk / "table.csv", "old")
-    fails(lambda: files.write_text(disk / "table.csv", "a" * 100_000), disk, "No space left on device", "make room")
+    fails(
+        lambda: files.write_text(disk / "table.csv", "a" * 100_000),
+        disk,
+        "No space left on device",
+        "make room",
+    )
     assert (disk / "table.csv").read_text() == "old"
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    fails(lambda: files.write_text(disk / "table.csv", "new"), disk, "Read-only file system", "another folder")
+    fails(
+        lambda: files.write_text(disk / "table.csv", "new"),
+        disk,
+        "Read-only file system",
+        "another folder",
+    )
     fails(lambda: runs.Run(disk / "run", {}), disk, "Read-only file system")
-    assert [path.name for path in disk.iterdir()] == ["table.csv"] and (disk / "table.csv").read_text() == "old"
+    assert [path.name for path in disk.iterdir()] == ["table.csv"] and (
+        disk / "table.csv"
+    ).read_text() == "old"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
@@ -112,21 +130,32 @@ def test_a_disk_that_is_really_full_or_read_only(disk, fails):
 def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, tmp_path, overlap):
     write_png(tmp_path / "a.png", np.zeros((300, 300), np.uint8))
     on_patches = lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0]]  # noqa: E731
-    fails(lambda: predict.predict(tmp_path / "a.png", on_patches, disk, overlap), "No space left on device")
+    fails(
+        lambda: predict.predict(tmp_path / "a.png", on_patches, disk, overlap),
+        "No space left on device",
+    )
     assert not list(disk.iterdir())
 
 
-@pytest.mark.parametrize("number", ["EACCES", "EROFS", "EPERM", "EDQUOT", "ENOSPC", "EIO", "ENAMETOOLONG"])
+@pytest.mark.parametrize(
+    "number", ["EACCES", "EROFS", "EPERM", "EDQUOT", "ENOSPC", "EIO", "ENAMETOOLONG"]
+)
 def test_what_a_disk_refuses_is_one_line_with_the_remedy(tmp_path, fails, monkeypatch, number):
     def refuse(*arguments, **options):
-        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)), str(tmp_path / "results"))
+        raise OSError(
+            getattr(errno, number), os.strerror(getattr(errno, number)), str(tmp_path / "results")
+        )
 
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
-    message = fails(lambda: files.write_text(tmp_path / "results/table.csv", ""), tmp_path / "results")
+    message = fails(
+        lambda: files.write_text(tmp_path / "results/table.csv", ""), tmp_path / "results"
+    )
     assert message.count(";") == 1 and os.strerror(getattr(errno, number)) in message
 
 
-@pytest.mark.parametrize("obstacle", ["file as parent", "folder as target", "loop as parent", "long name"])
+@pytest.mark.parametrize(
+    "obstacle", ["file as parent", "folder as target", "loop as parent", "long name"]
+)
 def test_what_is_in_the_way_of_a_result_is_named(tmp_path, fails, obstacle):
     target = tmp_path / "results/table.csv"
     if obstacle == "file as parent":
@@ -158,15 +187,16 @@ def test_a_bug_keeps_its_traceback_and_an_interruption_says_how_to_go_on(capsys)
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from common import images, runs
+from common.imaging import reading
+from common.training import runs
 from common.errors import exits_cleanly
 
 folder, limit = Path(sys.argv[1]), int(sys.argv[2]) << 20
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
 calls = {
-    "picture": lambda: images.read_rgb(folder / "wide.png"),
-    "mask": lambda: images.read_mask(folder / "wide.png"),
+    "picture": lambda: reading.read_rgb(folder / "wide.png"),
+    "mask": lambda: reading.read_mask(folder / "wide.png"),
     "map": lambda: runs.Run(folder, {}).load_prediction("wide"),
 }
 exits_cleanly(calls[sys.argv[3]])()
@@ -188,8 +218,14 @@ def test_too_little_memory_is_one_line(tmp_path, what, megabytes, words):
     header = {"descr": "<f4", "fortran_order": False, "shape": (20_000, 20_000, 4)}
     with (tmp_path / "predictions/wide.npy").open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        stream.truncate(1000 + 4 * 20_000 * 20_000 * 4)  # without its blocks: as large as it says, on a small disk
+        stream.truncate(
+            1000 + 4 * 20_000 * 20_000 * 4
+        )  # without its blocks: as large as it says, on a small disk
     command = [sys.executable, "-W", "ignore", "-c", MEMORY, str(tmp_path), str(megabytes), what]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
-    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and words in result.stderr
+    assert (
+        result.stderr.startswith("error: ")
+        and result.stderr.count("\n") == 1
+        and words in result.stderr
+    )

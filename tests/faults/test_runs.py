@@ -1,4 +1,6 @@
-"""Run folders that are damaged, shared, of another version or from the future, and results that two commands write."""
+"""Run folders that are damaged, shared, of another version or from the future, and results that two
+commands write.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,13 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import files, regenerate, runs, tables, training
+from common import files
+from common.files import PROJECT
+from common.results import experiment, tables
+from common.training import fit as training
+from common.training import runs
 
-PUBLISHED = runs.PROJECT / "reproductions/tnbc_linknet/published/table1.yaml"
+PUBLISHED = PROJECT / "reproductions/tnbc_linknet/published/table1.yaml"
 CONFIG = {"epochs": 20, "seed": 0}
 
 
@@ -35,7 +41,9 @@ CONFIG = {"epochs": 20, "seed": 0}
     ],
     ids=["field missing", "field unknown", "field of another type", "list", "null"],
 )
-def test_a_run_folder_of_another_version_is_refused_with_the_difference(tmp_path, fails, content, words):
+def test_a_run_folder_of_another_version_is_refused_with_the_difference(
+    tmp_path, fails, content, words
+):
     files.write_json(tmp_path / "config.json", content)
     before = (tmp_path / "config.json").read_bytes()
     fails(lambda: runs.Run(tmp_path, CONFIG), tmp_path, words, "remove")
@@ -77,7 +85,11 @@ def test_a_damaged_file_of_a_run_is_named_and_kept(tmp_path, fails, name, damage
 
 def test_a_record_of_sessions_from_another_version_is_kept(tmp_path, fails):
     files.write_json(tmp_path / "environment.json", {"commit": "abc"})
-    fails(lambda: runs.Run(tmp_path, CONFIG).log_session(), "environment.json", "expected a list `sessions`")
+    fails(
+        lambda: runs.Run(tmp_path, CONFIG).log_session(),
+        "environment.json",
+        "expected a list `sessions`",
+    )
     assert json.loads((tmp_path / "environment.json").read_text()) == {"commit": "abc"}
 
 
@@ -117,14 +129,20 @@ def test_a_lock_that_is_no_file_is_named(tmp_path, fails):
 def test_runs_root_that_is_a_file_is_named(tmp_path, fails):
     (tmp_path / "runs").write_text("")
     fails(
-        lambda: runs.Run(tmp_path / "runs/tnbc/a", CONFIG), tmp_path / "runs", "put the expected file or folder there"
+        lambda: runs.Run(tmp_path / "runs/tnbc/a", CONFIG),
+        tmp_path / "runs",
+        "put the expected file or folder there",
     )
 
 
 def scores(protocol):
     conditions = tables.Conditions(protocol, "paper", "imagenet", "float32", "TNBC", "0" * 16)
     metrics = ("accuracy", "dsc", "f1", "aji")
-    return [(tables.Score(row, m, 0.5, 0), conditions) for row in ("resnext50", "vgg19", "ensemble") for m in metrics]
+    return [
+        (tables.Score(row, m, 0.5, 0), conditions)
+        for row in ("resnext50", "vgg19", "ensemble")
+        for m in metrics
+    ]
 
 
 def test_two_commands_that_write_one_table_at_once_lose_nothing(tmp_path, monkeypatch):
@@ -134,20 +152,29 @@ def test_two_commands_that_write_one_table_at_once_lose_nothing(tmp_path, monkey
         return table
 
     read = tables.read
-    regenerate.publish(PUBLISHED, scores("first"), tmp_path)
+    experiment.publish(PUBLISHED, scores("first"), tmp_path)
     monkeypatch.setattr(tables, "read", slow)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda protocol: regenerate.publish(PUBLISHED, scores(protocol), tmp_path), ("second", "third")))
+        list(
+            pool.map(
+                lambda protocol: experiment.publish(PUBLISHED, scores(protocol), tmp_path),
+                ("second", "third"),
+            )
+        )
     for name in ("table1.csv", "table1_vs_published.csv"):
         assert {*read(tmp_path / name)["protocol"]} == {"first", "second", "third"}
 
 
 def test_a_damaged_table_of_results_is_refused_and_kept(tmp_path, fails):
-    regenerate.publish(PUBLISHED, scores("published"), tmp_path)
+    experiment.publish(PUBLISHED, scores("published"), tmp_path)
     path = tmp_path / "table1.csv"
     path.write_bytes(path.read_bytes()[:-30])
     before = path.read_bytes()
-    fails(lambda: regenerate.publish(PUBLISHED, scores("corrected"), tmp_path), path, "expected a results table")
+    fails(
+        lambda: experiment.publish(PUBLISHED, scores("corrected"), tmp_path),
+        path,
+        "expected a results table",
+    )
     assert path.read_bytes() == before
 
 
@@ -167,7 +194,10 @@ def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0):
         return tf.data.Dataset.from_tensor_slices((x, x)).batch(2)
 
     training.start(3)
-    layers = [keras.layers.Conv2D(filters, 3, padding="same", input_shape=(8, 8, 1)), keras.layers.Conv2D(1, 1)]
+    layers = [
+        keras.layers.Conv2D(filters, 3, padding="same", input_shape=(8, 8, 1)),
+        keras.layers.Conv2D(1, 1),
+    ]
     layers += [keras.layers.Conv2D(1, 1) for _ in range(more_layers)]
     if memory:
         layers.append(keras.layers.Lambda(lambda x: x + tf.reduce_max(tf.random.uniform([memory]))))
@@ -179,7 +209,9 @@ def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """What a training that was left alone ends with, and a folder in which another was stopped after two epochs."""
+    """What a training that was left alone ends with, and a folder in which another was stopped
+    after two epochs.
+    """
     folder = tmp_path_factory.mktemp("whole")
     stopped = tmp_path_factory.mktemp("stopped")
     with pytest.raises(Stopped):
@@ -215,7 +247,15 @@ def test_a_clock_that_goes_back_or_was_wrong_changes_nothing(whole, stopped, mon
         lambda state: (state / "history.json").write_text('[{"epoch": 1'),
         shutil.rmtree,
     ],
-    ids=["no index", "empty index", "no data", "truncated data", "no history", "truncated history", "not a folder"],
+    ids=[
+        "no index",
+        "empty index",
+        "no data",
+        "truncated data",
+        "no history",
+        "truncated history",
+        "not a folder",
+    ],
 )
 def test_a_damaged_state_is_named_with_the_remedy(stopped, fails, damage):
     state = stopped / "state/epoch_00002"
@@ -226,23 +266,36 @@ def test_a_damaged_state_is_named_with_the_remedy(stopped, fails, damage):
     assert state.exists()
 
 
-@pytest.mark.parametrize("other", [{"filters": 5}, {"more_layers": 1}], ids=["other shapes", "one more layer"])
+@pytest.mark.parametrize(
+    "other", [{"filters": 5}, {"more_layers": 1}], ids=["other shapes", "one more layer"]
+)
 def test_a_state_of_another_network_is_refused_and_kept(stopped, fails, other):
-    fails(lambda: fit(stopped, **other), stopped / "state/epoch_00002", "of another version", "remove")
+    fails(
+        lambda: fit(stopped, **other), stopped / "state/epoch_00002", "of another version", "remove"
+    )
     assert (stopped / "state/epoch_00002").exists()
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda folder: (folder / "weights.h5").write_bytes((folder / "weights.h5").read_bytes()[:900]),
+        lambda folder: (folder / "weights.h5").write_bytes(
+            (folder / "weights.h5").read_bytes()[:900]
+        ),
         lambda folder: (folder / "weights.h5").write_bytes(b""),
         lambda folder: replace_by(pathlib.Path.mkdir)(folder / "weights.h5"),
         lambda folder: h5py.File(folder / "weights.h5", "w").close(),
         lambda folder: (folder / "history.csv").unlink(),
         lambda folder: (folder / "history.csv").write_text(""),
     ],
-    ids=["truncated weights", "no weights in it", "folder", "something else", "no history", "empty history"],
+    ids=[
+        "truncated weights",
+        "no weights in it",
+        "folder",
+        "something else",
+        "no history",
+        "empty history",
+    ],
 )
 def test_damaged_weights_or_history_are_named_with_the_remedy(whole, tmp_path, fails, damage):
     folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
@@ -253,12 +306,19 @@ def test_damaged_weights_or_history_are_named_with_the_remedy(whole, tmp_path, f
 
 def test_weights_of_another_network_are_refused(whole, tmp_path, fails):
     folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
-    fails(lambda: fit(folder, filters=5), folder, "of another version", "remove the folder to train anew")
+    fails(
+        lambda: fit(folder, filters=5),
+        folder,
+        "of another version",
+        "remove the folder to train anew",
+    )
 
 
 def test_too_little_memory_for_a_step_is_one_line_and_keeps_the_state(stopped, fails):
     shutil.rmtree(stopped / "state")
-    fails(lambda: fit(stopped, memory=1 << 40), "not enough memory for a step", "take smaller batches")
+    fails(
+        lambda: fit(stopped, memory=1 << 40), "not enough memory for a step", "take smaller batches"
+    )
     assert not (stopped / "weights.h5").exists()
 
 
@@ -274,7 +334,11 @@ def test_a_run_in_use_is_refused_while_the_other_goes_on(tmp_path, fails):
     with ThreadPoolExecutor() as pool:
         other = pool.submit(hold)
         assert entered.wait(20)
-        fails(lambda: runs.Run(tmp_path, CONFIG).locked().__enter__(), tmp_path, "in use by another process")
+        fails(
+            lambda: runs.Run(tmp_path, CONFIG).locked().__enter__(),
+            tmp_path,
+            "in use by another process",
+        )
         release.set()
         other.result()
     assert runs.Run(tmp_path, CONFIG).split == {"train": ["a"]}

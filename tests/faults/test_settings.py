@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from common import cli, encoders
+from common import cli
+from common.training import encoders
 from reproductions.brain_tumour_mask_rcnn import config as brain
 from reproductions.brain_tumour_mask_rcnn import eval as brain_eval
 from reproductions.brecahad_slicing import config as brecahad
@@ -26,10 +27,18 @@ def parse(paper, *arguments):
 @pytest.mark.parametrize("paper", CONFIGS)
 @pytest.mark.parametrize(
     "arguments",
-    [["--epochs", "0"], ["--epochs", "-3"], ["--learning-rate", "0"], ["--learning-rate", "nan"], ["--seed", "-1"]],
+    [
+        ["--epochs", "0"],
+        ["--epochs", "-3"],
+        ["--learning-rate", "0"],
+        ["--learning-rate", "nan"],
+        ["--seed", "-1"],
+    ],
     ids=" ".join,
 )
-def test_a_number_that_cannot_be_is_refused_before_anything_is_read(fails, monkeypatch, paper, arguments):
+def test_a_number_that_cannot_be_is_refused_before_anything_is_read(
+    fails, monkeypatch, paper, arguments
+):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
     value = {"0": "0", "-3": "-3", "nan": "nan", "-1": "-1"}[arguments[1]]
     fails(lambda: parse(paper), arguments[0], f" {value}", "expected a number")
@@ -45,7 +54,11 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(fails, monke
         ("busi", ["--epoch-share", "0"], "above 0 to 1"),
         ("brecahad", ["--side", "1000"], "multiple of 32"),
         ("polyp", ["--dropout", "1.1"], "from 0 to 1"),
-        ("polyp", ["--validation-fraction", "0.6", "--test-fraction", "0.4"], "less than 1 together"),
+        (
+            "polyp",
+            ["--validation-fraction", "0.6", "--test-fraction", "0.4"],
+            "less than 1 together",
+        ),
         ("tnbc", ["--test-fraction", "1"], "less than 1 together"),
         ("polyp", ["--learning-rate", "inf"], "above 0"),
         ("brain", ["--min-score", "-0.1"], "from 0 to 1"),
@@ -53,12 +66,18 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(fails, monke
 )
 def test_a_share_or_a_side_that_cannot_be_is_refused(fails, monkeypatch, paper, arguments, words):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
-    fails(lambda: parse(paper), *arguments[:1], f"expected a {words}" if "multiple" in words else words)
+    fails(
+        lambda: parse(paper),
+        *arguments[:1],
+        f"expected a {words}" if "multiple" in words else words,
+    )
 
 
 @pytest.mark.parametrize("paper", CONFIGS)
 def test_what_may_be_is_taken(monkeypatch, paper):
-    monkeypatch.setattr("sys.argv", ["train", "--epochs", "1", "--learning-rate", "1e-9", "--seed", "0"])
+    monkeypatch.setattr(
+        "sys.argv", ["train", "--epochs", "1", "--learning-rate", "1e-9", "--seed", "0"]
+    )
     assert parse(paper).config.epochs == 1
     for profile in CONFIGS[paper].PROFILES.values():
         cli.check(profile)
@@ -66,7 +85,13 @@ def test_what_may_be_is_taken(monkeypatch, paper):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--epochs", "many"], ["--epoch", "3"], ["--protocol", "fair"], ["--profile", "fast"], ["stray"]],
+    [
+        ["--epochs", "many"],
+        ["--epoch", "3"],
+        ["--protocol", "fair"],
+        ["--profile", "fast"],
+        ["stray"],
+    ],
     ids=" ".join,
 )
 def test_words_that_make_no_sense_are_shown_with_the_help(monkeypatch, capsys, arguments):
@@ -74,13 +99,21 @@ def test_words_that_make_no_sense_are_shown_with_the_help(monkeypatch, capsys, a
     with pytest.raises(SystemExit) as caught:
         parse("tnbc")
     shown = capsys.readouterr()
-    assert caught.value.code == 2 and arguments[-1] in shown.out + shown.err and "Traceback" not in shown.err
+    assert (
+        caught.value.code == 2
+        and arguments[-1] in shown.out + shown.err
+        and "Traceback" not in shown.err
+    )
 
 
 @pytest.mark.parametrize("seeds", [["-1"], ["0", "-2"], ["0", "1", "1"]])
 def test_a_seed_below_zero_or_given_twice_is_refused(fails, monkeypatch, seeds):
     monkeypatch.setattr("sys.argv", ["eval", "table", "--seeds", *seeds])
-    fails(lambda: cli.run_targets({"table": print, "other": print}, "eval"), "--seeds", "whole numbers from 0")
+    fails(
+        lambda: cli.run_targets({"table": print, "other": print}, "eval"),
+        "--seeds",
+        "whole numbers from 0",
+    )
 
 
 def without_names(path):
@@ -104,12 +137,26 @@ def truncated(path):
         truncated,
         without_names,
     ],
-    ids=["missing", "empty", "text", "folder", "symlink loop", "truncated", "something else in HDF5"],
+    ids=[
+        "missing",
+        "empty",
+        "text",
+        "folder",
+        "symlink loop",
+        "truncated",
+        "something else in HDF5",
+    ],
 )
 def test_a_file_of_encoder_weights_that_is_none_is_named_with_the_remedy(tmp_path, fails, make):
     path = tmp_path / "ağırlık 1.h5"
     make(path)
-    fails(lambda: encoders.load_encoder_weights(None, "vgg16", path), path, "give ENCODER_WEIGHTS=none")
-    assert brain_eval.weights_layout(str(path)) == "keras"  # so that loading it there fails in this way as well
+    fails(
+        lambda: encoders.load_encoder_weights(None, "vgg16", path),
+        path,
+        "give ENCODER_WEIGHTS=none",
+    )
+    assert (
+        brain_eval.weights_layout(str(path)) == "keras"
+    )  # so that loading it there fails in this way as well
     if not path.is_file():
         fails(lambda: encoders.describe_weights(str(path)), path, "no such encoder weights")

@@ -25,18 +25,22 @@ from playwright.sync_api import sync_playwright
 
 from common import files
 from common.errors import InputError
-from reproductions.brain_tumour_mask_rcnn import markup, page, ui
+from common.files import PROJECT
+from reproductions.brain_tumour_mask_rcnn.app import page, serve, svg
+from reproductions.brain_tumour_mask_rcnn.app.strings import TEXTS
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
-from reproductions.brain_tumour_mask_rcnn.texts import TEXTS
 
-ORIGIN = page.Origin("resnet101-quick-seed0", "brain tumours of somewhere", "quick", "resnet101", "imagenet", 0.7)
-PROJECT = Path(__file__).resolve().parents[2]
+ORIGIN = page.Origin(
+    "resnet101-quick-seed0", "brain tumours of somewhere", "quick", "resnet101", "imagenet", 0.7
+)
 DARK = np.zeros((40, 60, 3), np.uint8)  # what the detector of these tests finds nothing in
 BRIGHT = np.full((40, 60, 3), 200, np.uint8)
 
 
 def detector(image: np.ndarray, min_score: float) -> Detections:
-    """Find three rectangles of known area in every image that is not dark, not in the order of their scores."""
+    """Find three rectangles of known area in every image that is not dark, not in the order of
+    their scores.
+    """
     assert image.dtype == np.uint8 and image.shape[2] == 3
     boxes = np.array([[2, 3, 12, 23], [20, 30, 30, 60], [1, 40, 5, 50]], np.float32)
     scores = np.array([0.75, 0.9375, 0.25], np.float32)
@@ -61,7 +65,11 @@ def dicom(image: np.ndarray, **elements) -> bytes:
     dataset = pydicom.dataset.FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.is_little_endian, dataset.is_implicit_VR = True, False
     dataset.Rows, dataset.Columns = image.shape[:2]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = (
+        1,
+        "MONOCHROME2",
+        0,
+    )
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.update({})
     for name, value in elements.items():
@@ -72,7 +80,9 @@ def dicom(image: np.ndarray, **elements) -> bytes:
     return stream.getvalue()
 
 
-def upload(shown: page.Page, content: bytes, name: str = "scan.png", size: int | None = None) -> None:
+def upload(
+    shown: page.Page, content: bytes, name: str = "scan.png", size: int | None = None
+) -> None:
     """Do what the browser does."""
     size = len(content) if size is None else size
     file = {"name": name, "type": "", "size": size, "content": memoryview(content)}
@@ -110,15 +120,24 @@ def downloaded(shown: page.Page) -> np.ndarray:
 def test_both_languages_say_the_same_things():
     assert set(TEXTS["tr"]) == set(TEXTS["en"])
     for key in TEXTS["tr"]:
-        turkish, english = (set(re.findall(r"{\w+}", TEXTS[language][key])) for language in ("tr", "en"))
+        turkish, english = (
+            set(re.findall(r"{\w+}", TEXTS[language][key])) for language in ("tr", "en")
+        )
         assert turkish == english, key
 
 
 def test_findings_are_measured_in_order_of_their_scores(shown):
     examine(shown, encoded(BRIGHT))
-    assert rows(shown) == [["1", "0,94", "300", "–"], ["2", "0,75", "200", "–"], ["Birleşik alan", "", "500", "–"]]
+    assert rows(shown) == [
+        ["1", "0,94", "300", "–"],
+        ["2", "0,75", "200", "–"],
+        ["Birleşik alan", "", "500", "–"],
+    ]
     assert "1 aday var; en yüksek skor 0,25" in text(shown, "findings")
-    assert re.findall(r">(\d · .*?)</text>", shown.parts["drawing"].value) == ["2 · 0,75", "1 · 0,94"]
+    assert re.findall(r">(\d · .*?)</text>", shown.parts["drawing"].value) == [
+        "2 · 0,75",
+        "1 · 0,94",
+    ]
     mask = downloaded(shown)
     assert mask.dtype == np.uint8 and mask.shape == (40, 60)
     assert (mask == 255).sum() == 500 and (mask == 0).sum() == 40 * 60 - 500 and mask[25, 45] == 255
@@ -143,7 +162,10 @@ def test_the_threshold_begins_at_the_runs_own_and_filters_without_another_examin
         assert shown.parts["drawing"].value.count("bt-contour") == count
         assert len(rows(shown)) == (count + 1 if count > 1 else count)
     assert shown.parts["picture"].value == picture
-    assert TEXTS["tr"]["none"] in text(shown, "findings") and "download" not in shown.parts["findings"].value
+    assert (
+        TEXTS["tr"]["none"] in text(shown, "findings")
+        and "download" not in shown.parts["findings"].value
+    )
 
 
 def test_nothing_found_is_no_all_clear(shown):
@@ -160,7 +182,9 @@ def test_the_language_changes_every_word_and_how_numbers_are_written(shown):
     assert shown.detect.description == "Tümör Tespiti" and "0,94" in turkish["findings"]
     shown.language.value = "en"
     assert shown.detect.description == "Detect tumour" and "0.94" in text(shown, "findings")
-    unchanged = [name for name in turkish if text(shown, name).strip() and text(shown, name) == turkish[name]]
+    unchanged = [
+        name for name in turkish if text(shown, name).strip() and text(shown, name) == turkish[name]
+    ]
     assert not [name for name in unchanged if name != "drawing"]
     assert "0.80" in text(shown, "threshold") and "0,80" in turkish["threshold"]
     shown.language.value = "tr"
@@ -174,11 +198,18 @@ def test_numbers_are_grouped(shown):
 
 
 def test_research_use_and_provenance_are_always_there(shown):
-    for act in (lambda: None, lambda: examine(shown, encoded(BRIGHT)), lambda: upload(shown, b"junk")):
+    for act in (
+        lambda: None,
+        lambda: examine(shown, encoded(BRIGHT)),
+        lambda: upload(shown, b"junk"),
+    ):
         act()
         assert "Yalnızca araştırma amaçlıdır, tanı için kullanılamaz." in text(shown, "notice")
         assert "Research use only" in text(shown, "notice")
-        assert all(fact in text(shown, "footer") for fact in ("resnet101-quick-seed0", "somewhere", "imagenet"))
+        assert all(
+            fact in text(shown, "footer")
+            for fact in ("resnet101-quick-seed0", "somewhere", "imagenet")
+        )
         assert "yapay" not in text(shown, "notice")
     synthetic = page.Page(lambda: detector, ORIGIN._replace(data="brain phantoms (synthetic)"))
     assert TEXTS["tr"]["synthetic"] in text(synthetic, "notice")
@@ -203,7 +234,9 @@ def test_a_bad_upload_gets_a_message_and_the_page_goes_on(shown, content, size, 
     names = {"name": "&lt;b&gt;&amp;.png", "megabytes": page.MEGABYTES, "side": page.SIDE}
     assert TEXTS["tr"][key].format(**names) in shown.parts["status"].value
     assert "role='alert'" in shown.parts["status"].value
-    assert shown.detect.disabled and not shown.parts["picture"].value and not text(shown, "findings")
+    assert (
+        shown.detect.disabled and not shown.parts["picture"].value and not text(shown, "findings")
+    )
     asyncio.run(shown.examine())  # a click that was under way
     examine(shown, encoded(BRIGHT))
     assert len(rows(shown)) == 3 and "alert" not in shown.parts["status"].value
@@ -239,7 +272,11 @@ def test_an_image_may_come_before_the_model():
 def test_a_tab_that_was_still_fetching_the_page_is_told_again(monkeypatch):
     monkeypatch.setattr(page, "REPEATS", (0, 0))
     made, said = page.Page(lambda: detector, ORIGIN), []
-    monkeypatch.setattr(type(made.parts["status"]), "send_state", lambda widget, key: said.append((key, widget.value)))
+    monkeypatch.setattr(
+        type(made.parts["status"]),
+        "send_state",
+        lambda widget, key: said.append((key, widget.value)),
+    )
 
     async def wait():
         await made.start()
@@ -303,26 +340,36 @@ def test_an_outline_runs_along_the_rim_of_its_mask_and_around_its_holes():
     mask = np.zeros((20, 30), bool)
     mask[4:14, 5:20] = True
     mask[8:10, 9:12] = False
-    drawn = markup.outline(mask, np.float32([4, 5, 14, 20]), "1 · 0,90", "#56b4e9")
+    drawn = svg.outline(mask, np.float32([4, 5, 14, 20]), "1 · 0,90", "#56b4e9")
     assert "x='5' y='4' width='15' height='10'" in drawn
     path = re.search(r"d='([^']*)'", drawn).group(1)
-    points = np.array([[float(x) for x in pair.split(",")] for pair in re.findall(r"[\d.]+,[\d.]+", path)])
+    points = np.array(
+        [[float(x) for x in pair.split(",")] for pair in re.findall(r"[\d.]+,[\d.]+", path)]
+    )
     assert path.count("M") == 2
     assert points.min(axis=0).tolist() == [5.5, 4.5] and points.max(axis=0).tolist() == [19.5, 13.5]
 
 
 @pytest.mark.parametrize("box", [(0, 0, 5, 5), (0, 25, 20, 30), (15, 29, 20, 30), (0, 0, 20, 30)])
 def test_labels_stay_in_the_picture(box):
-    drawn = markup.outline(np.ones((20, 30), bool), np.float32(box), "10 · 0,90", "#56b4e9")
+    drawn = svg.outline(np.ones((20, 30), bool), np.float32(box), "10 · 0,90", "#56b4e9")
     plate = re.search(r"class='bt-plate' x='(.*?)' y='(.*?)' width='(.*?)' height='(.*?)'", drawn)
     x, y, width, height = map(float, plate.groups())
     assert x >= 0 and y >= 0 and x + width <= 30.001 and y + height <= 20.001
 
 
 def run_folder(folder: Path, finished: bool = True, **config) -> Path:
-    config = {"profile": "quick", "encoder": "resnet101", "encoder_weights": "none", "min_score": 0.8, **config}
+    config = {
+        "profile": "quick",
+        "encoder": "resnet101",
+        "encoder_weights": "none",
+        "min_score": 0.8,
+        **config,
+    }
     files.write_json(folder / "config.json", config)
-    files.write_json(folder / "environment.json", {"sessions": [{"data": "old"}, {"data": "brain (synthetic)"}]})
+    files.write_json(
+        folder / "environment.json", {"sessions": [{"data": "old"}, {"data": "brain (synthetic)"}]}
+    )
     if finished:
         files.write_text(folder / "metrics.csv", "id\n")
     return folder
@@ -330,9 +377,13 @@ def run_folder(folder: Path, finished: bool = True, **config) -> Path:
 
 def test_the_origin_is_read_from_the_run_folder(tmp_path):
     source = page.origin(run_folder(tmp_path / "a"))
-    assert source == ("a", "brain (synthetic)", "quick", "resnet101", "none", 0.8) and source.synthetic
+    assert (
+        source == ("a", "brain (synthetic)", "quick", "resnet101", "none", 0.8) and source.synthetic
+    )
     for folder in (tmp_path / "absent", run_folder(tmp_path / "b", finished=False)):
-        with pytest.raises(InputError, match=f"{folder.name}: .*expected the folder of a finished training"):
+        with pytest.raises(
+            InputError, match=f"{folder.name}: .*expected the folder of a finished training"
+        ):
             page.origin(folder)
     (tmp_path / "a" / "config.json").write_text('{"encoder": "vgg16"}')
     with pytest.raises(InputError, match="a: not a run of this paper .*profile"):
@@ -342,9 +393,9 @@ def test_the_origin_is_read_from_the_run_folder(tmp_path):
 def test_the_page_serves_the_newest_finished_run(tmp_path):
     old, new, unfinished = (run_folder(tmp_path / name, name != "c") for name in "abc")
     os.utime(old / "metrics.csv", (1, 1))
-    assert ui.newest(tmp_path) == new
+    assert serve.newest(tmp_path) == new
     os.utime(new / "metrics.csv", (0, 0))
-    assert ui.newest(tmp_path) == old
+    assert serve.newest(tmp_path) == old
 
 
 def test_a_port_in_use_is_an_error_of_one_line():
@@ -353,7 +404,7 @@ def test_a_port_in_use_is_an_error_of_one_line():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port}: .*--port"):
-            ui.serve(PROJECT / "page.ipynb", port)
+            serve.serve(PROJECT / "page.ipynb", port)
 
 
 # From here on: a server with the detector above, and a real browser.
@@ -368,7 +419,9 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if not path:
         pytest.skip("no Chromium in PATH")
     with sync_playwright() as playwright:
@@ -389,14 +442,24 @@ def server(browser, tmp_path_factory):
             f"page.Page(lambda: detector, page.Origin(*{tuple(ORIGIN)})).show()",
         ]
     )
-    code = {"cell_type": "code", "id": "a", "execution_count": None, "metadata": {}, "outputs": [], "source": cell}
+    code = {
+        "cell_type": "code",
+        "id": "a",
+        "execution_count": None,
+        "metadata": {},
+        "outputs": [],
+        "source": cell,
+    }
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python", "language": "python"}}
-    files.write_json(folder / "test.ipynb", {"cells": [code], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    files.write_json(
+        folder / "test.ipynb",
+        {"cells": [code], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5},
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = "import sys; from pathlib import Path; from reproductions.brain_tumour_mask_rcnn import ui; "
-    start += "ui.serve(Path(sys.argv[1]), int(sys.argv[2]))"
+    start += "serve.serve(Path(sys.argv[1]), int(sys.argv[2]))"
     homes = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), str(folder))
     log = folder / "log"
     with log.open("w") as stream:
@@ -409,7 +472,9 @@ def server(browser, tmp_path_factory):
         )
     try:
         deadline = time.monotonic() + 60
-        while "http" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
+        while (
+            "http" not in log.read_text() and process.poll() is None and time.monotonic() < deadline
+        ):
             time.sleep(0.1)
         assert f"http://127.0.0.1:{port}/" in log.read_text(), log.read_text()
         yield Server(f"http://127.0.0.1:{port}/", psutil.Process(process.pid), folder, log)
@@ -440,7 +505,9 @@ def scan(tmp_path):
     if "DATA_ROOT" in os.environ and real.exists():
         shutil.copyfile(real, path)
     else:
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)).save(path)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)).save(
+            path
+        )
     return path
 
 
@@ -453,7 +520,9 @@ def test_upload_detect_and_download_in_a_browser(browser, server, scan, tmp_path
     tab.get_by_role("button", name="Tümör Tespiti").click()
     tab.get_by_role("heading", name="Bulgular").wait_for()
     assert tab.locator("path.bt-contour").count() == 2
-    drawn, picture = (tab.locator(f".bt-{part} svg").bounding_box() for part in ("drawing", "picture"))
+    drawn, picture = (
+        tab.locator(f".bt-{part} svg").bounding_box() for part in ("drawing", "picture")
+    )
     assert drawn == picture and drawn["width"] > 500
     with tab.expect_download() as download:
         tab.get_by_role("link", name="Maskeyi indir").click()
@@ -470,7 +539,10 @@ def test_upload_detect_and_download_in_a_browser(browser, server, scan, tmp_path
     assert tab.get_by_text(TEXTS["en"]["notice"]).is_visible()
 
     # Two tabs know nothing of each other, and one that is left takes its process along.
-    assert other.get_by_text(TEXTS["tr"]["empty"]).is_visible() and other.get_by_text("Türkçe").is_visible()
+    assert (
+        other.get_by_text(TEXTS["tr"]["empty"]).is_visible()
+        and other.get_by_text("Türkçe").is_visible()
+    )
     assert len(server.process.children()) == 2
     tab.goto("about:blank")
     deadline = time.monotonic() + 20
@@ -482,7 +554,9 @@ def test_upload_detect_and_download_in_a_browser(browser, server, scan, tmp_path
     assert all(url.startswith((server.address, "data:", "blob:")) for url in answered)
 
 
-def test_bad_uploads_in_a_browser_get_a_message_and_the_page_lives_on(browser, server, scan, tmp_path):
+def test_bad_uploads_in_a_browser_get_a_message_and_the_page_lives_on(
+    browser, server, scan, tmp_path
+):
     tab = open_tab(browser, server)
     (tmp_path / "garbage.png").write_bytes(os.urandom(5000))
     (tmp_path / "cut.jpg").write_bytes(scan.read_bytes()[:-2000])
@@ -499,17 +573,27 @@ def test_bad_uploads_in_a_browser_get_a_message_and_the_page_lives_on(browser, s
     }
     for name, key in expected.items():
         choose(tab, tmp_path / name)
-        tab.get_by_text(TEXTS["tr"][key].format(name=name, megabytes=page.MEGABYTES, side=page.SIDE)).wait_for()
+        tab.get_by_text(
+            TEXTS["tr"][key].format(name=name, megabytes=page.MEGABYTES, side=page.SIDE)
+        ).wait_for()
     choose(tab, scan)
     tab.get_by_role("button", name="Tümör Tespiti").click()
     tab.get_by_role("heading", name="Bulgular").wait_for()
 
-    # The tab is still open: nothing listens but on this machine, and nothing of the upload lies about.
+    # The tab is still open: nothing listens but on this machine, and nothing of the upload lies
+    # about.
     everything = [server.process, *server.process.children(recursive=True)]
-    listening = [c.laddr.ip for process in everything for c in process.net_connections("inet") if c.status == "LISTEN"]
+    listening = [
+        c.laddr.ip
+        for process in everything
+        for c in process.net_connections("inet")
+        if c.status == "LISTEN"
+    ]
     assert set(listening) == {"127.0.0.1"}
     assert scan.stem not in server.log.read_text() and "garbage" not in server.log.read_text()
     piece = scan.read_bytes()[1000:1100]
     written = [path for path in server.folder.rglob("*") if path.is_file()]
-    assert written and not [path for path in written if piece in path.read_bytes() or scan.stem in path.name]
+    assert written and not [
+        path for path in written if piece in path.read_bytes() or scan.stem in path.name
+    ]
     tab.close()

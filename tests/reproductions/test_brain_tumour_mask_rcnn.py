@@ -17,29 +17,31 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from common import manifests, phantoms, published, runs, splits
 from common.cli import Request
+from common.datasets import manifests, phantoms, splits
 from common.errors import InputError
-from common.images import read_mask, read_rgb
+from common.files import PROJECT
+from common.imaging.reading import read_mask, read_rgb
+from common.published import schema
+from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (
     annotations,
     check_batchnorm,
     config,
     data,
     detections,
-    drawing,
-    draws,
     duplicates,
     eval,
     metrics,
+    overlays,
     parts,
     predict,
+    seeded_sampling,
     train,
 )
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
-PROJECT = Path(__file__).resolve().parents[2]
 TINY = replace(PROFILES["smoke"], encoder_weights="none")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "brain_mri"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with brain_mri/ is not set")
@@ -102,20 +104,32 @@ def test_what_is_trained_follows_from_the_initial_weights():
 
 def test_a_run_folder_is_named_after_everything_that_differs_from_the_profile():
     assert TINY.run_id == "resnet14-none-published-smoke-float32-seed0"
-    ours = replace(PROFILES["quick"], encoder_weights="/a/coco.h5", weights_layout="matterport", flip=True)
-    assert ours.run_id == "resnet101-file-published-quick-float32-seed0-weights_layout=matterport-flip=True"
+    ours = replace(
+        PROFILES["quick"], encoder_weights="/a/coco.h5", weights_layout="matterport", flip=True
+    )
+    assert (
+        ours.run_id
+        == "resnet101-file-published-quick-float32-seed0-weights_layout=matterport-flip=True"
+    )
 
 
 def test_the_counts_stand_beside_every_published_number(data_set):
     counted = {}
     for protocol in ("published", "corrected"):
-        scores = eval._counted(data_set, parts.split(data_set, protocol), protocol, size=244 * 2**20)
+        scores = eval._counted(
+            data_set, parts.split(data_set, protocol), protocol, size=244 * 2**20
+        )
         for score, conditions in scores:
             assert conditions.protocol == protocol
             counted[protocol, score.row, score.metric] = score.value
-    numbers = list(published.load(eval.PUBLISHED).numbers())
-    assert len(numbers) == 4 and all(("published", row, metric) in counted for row, metric, _ in numbers)
-    assert counted["published", "train", "images"] == 6 and counted["corrected", "train", "images"] == 5
+    numbers = list(schema.load(eval.PUBLISHED).numbers())
+    assert len(numbers) == 4 and all(
+        ("published", row, metric) in counted for row, metric, _ in numbers
+    )
+    assert (
+        counted["published", "train", "images"] == 6
+        and counted["corrected", "train", "images"] == 5
+    )
     assert counted["published", "train", "images_with_a_tumour_of_another_part"] == 1
     for part in ("train", "val", "test"):
         assert counted["corrected", part, "images_with_a_tumour_of_another_part"] == 0
@@ -132,16 +146,23 @@ def write(path, entries):
 
 
 def region(x, y, name="polygon"):
-    return {"shape_attributes": {"name": name, "all_points_x": x, "all_points_y": y}, "region_attributes": {}}
+    return {
+        "shape_attributes": {"name": name, "all_points_x": x, "all_points_y": y},
+        "region_attributes": {},
+    }
 
 
 def test_a_polygon_fills_the_pixels_within(tmp_path):
-    entries = {"a": {"filename": "1.jpg", "size": 1, "regions": [region([2, 6, 6, 2], [1, 1, 4, 4])]}}
+    entries = {
+        "a": {"filename": "1.jpg", "size": 1, "regions": [region([2, 6, 6, 2], [1, 1, 4, 4])]}
+    }
     polygons = annotations.read(write(tmp_path / "a.json", entries))["1.jpg"]
     mask = annotations.draw(polygons, (10, 12), "1.jpg")
     assert mask.shape == (1, 10, 12) and mask.dtype == bool
     rows, columns = np.nonzero(mask[0])
-    assert (rows.min(), columns.min()) == (1, 2) and rows.max() in (3, 4) and columns.max() in (5, 6)
+    assert (
+        (rows.min(), columns.min()) == (1, 2) and rows.max() in (3, 4) and columns.max() in (5, 6)
+    )
     assert mask[0, 2, 3] and not mask[0, 3, 1]
 
 
@@ -170,9 +191,18 @@ def test_a_star_shaped_polygon_has_the_area_of_the_shoelace_formula(points):
             {"a": {"filename": "1.jpg", "regions": [region([1, 2], [1, 2])]}},
             r"1\.jpg, region 0: .*three or more.*got 2",
         ),
-        ({"a": {"filename": "1.jpg", "regions": [region([1, 2, 3], [1, 2])]}}, r"1\.jpg, region 0: .*as many numbers"),
-        ({"a": {"filename": "1.jpg", "regions": [region([1, "x", 3], [1, 2, 3])]}}, r"region 0: .*as many numbers"),
-        ({"a": {"filename": "1.jpg", "regions": [region([1], [1], "circle")]}}, "region 0: .*got 'circle'"),
+        (
+            {"a": {"filename": "1.jpg", "regions": [region([1, 2, 3], [1, 2])]}},
+            r"1\.jpg, region 0: .*as many numbers",
+        ),
+        (
+            {"a": {"filename": "1.jpg", "regions": [region([1, "x", 3], [1, 2, 3])]}},
+            r"region 0: .*as many numbers",
+        ),
+        (
+            {"a": {"filename": "1.jpg", "regions": [region([1], [1], "circle")]}},
+            "region 0: .*got 'circle'",
+        ),
         ({"a": {"filename": "1.jpg", "regions": [{}]}}, "region 0"),
     ],
 )
@@ -192,11 +222,19 @@ def test_files_that_are_no_json_are_named(tmp_path):
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 outlines = st.lists(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=5), max_size=3)
 strange = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["filename", "regions", "shape_attributes", "name", "all_points_x", "all_points_y"]), inner
+            st.sampled_from(
+                ["filename", "regions", "shape_attributes", "name", "all_points_x", "all_points_y"]
+            ),
+            inner,
         )
     ),
     max_leaves=15,
@@ -206,7 +244,10 @@ strange = st.recursive(
 @given(st.dictionaries(st.text(min_size=1, max_size=5), outlines, max_size=3))
 def test_polygons_survive_the_annotation(tmp_path_factory, images):
     entries = {
-        f"{name}{number}": {"filename": name, "regions": [region(*map(list, zip(*points))) for points in polygons]}
+        f"{name}{number}": {
+            "filename": name,
+            "regions": [region(*map(list, zip(*points))) for points in polygons],
+        }
         for number, (name, polygons) in enumerate(images.items())
     }
     found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", entries))
@@ -215,7 +256,10 @@ def test_polygons_survive_the_annotation(tmp_path_factory, images):
         assert [[(x, y) for y, x in points.tolist()] for points in found[name]] == polygons
 
 
-@given(strange | st.fixed_dictionaries({"a": st.fixed_dictionaries({"filename": strange, "regions": strange})}))
+@given(
+    strange
+    | st.fixed_dictionaries({"a": st.fixed_dictionaries({"filename": strange, "regions": strange})})
+)
 def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, content):
     try:
         found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", content))
@@ -223,7 +267,11 @@ def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, cont
         assert "a.json" in str(error) and "\n" not in str(error)
     else:
         assert all(isinstance(name, str) for name in found)
-        assert all(np.isfinite(points).all() and len(points) > 2 for part in found.values() for points in part)
+        assert all(
+            np.isfinite(points).all() and len(points) > 2
+            for part in found.values()
+            for points in part
+        )
 
 
 def test_numbers_beyond_all_bounds_are_refused(tmp_path):
@@ -242,7 +290,9 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path):
 )
 def test_polygons_that_do_not_fit_are_named(points, message):
     with pytest.raises(InputError, match=rf"test/9\.jpg, region 1: .*{message}"):
-        annotations.draw([np.array([(0, 0), (0, 9), (9, 9)]), np.array(points)], (30, 40), "test/9.jpg")
+        annotations.draw(
+            [np.array([(0, 0), (0, 9), (9, 9)]), np.array(points)], (30, 40), "test/9.jpg"
+        )
 
 
 # Data
@@ -252,7 +302,9 @@ def again(folder, image):
     """Give the test images an entry more, for this image."""
     path = folder / "test/annotations.json"
     entries = json.loads(path.read_text())
-    path.write_text(json.dumps({**entries, "more": {**next(iter(entries.values())), "filename": image}}))
+    path.write_text(
+        json.dumps({**entries, "more": {**next(iter(entries.values())), "filename": image}})
+    )
 
 
 def test_samples_have_their_images_masks_and_boxes(data_set):
@@ -270,15 +322,30 @@ def test_samples_have_their_images_masks_and_boxes(data_set):
 @pytest.mark.parametrize(
     ("breakage", "message"),
     [
-        (lambda f: (f / "test/9.jpg").unlink(), r"test/9\.jpg: no such image, .*test/annotations\.json has \d regions"),
+        (
+            lambda f: (f / "test/9.jpg").unlink(),
+            r"test/9\.jpg: no such image, .*test/annotations\.json has \d regions",
+        ),
         (
             lambda f: shutil.copy(f / "test/9.jpg", f / "test/99.jpg"),
             r"annotations\.json: expected an entry for 99\.jpg",
         ),
-        (lambda f: shutil.copy(f / "train/0.jpg", f / "test") and again(f, "0.jpg"), r"test/0\.jpg: .*another part"),
-        (lambda f: again(f, "9.jpg"), r"annotations\.json: expected one entry for each image, got 4 for 3"),
-        (lambda f: (f / "test/9.jpg").write_bytes((f / "test/9.jpg").read_bytes()[:700]), r"test/9\.jpg: .*truncated"),
-        (lambda f: Image.new("RGB", (20, 20)).save(f / "test/9.jpg"), r"test/9\.jpg, region 0: .*inside of the image"),
+        (
+            lambda f: shutil.copy(f / "train/0.jpg", f / "test") and again(f, "0.jpg"),
+            r"test/0\.jpg: .*another part",
+        ),
+        (
+            lambda f: again(f, "9.jpg"),
+            r"annotations\.json: expected one entry for each image, got 4 for 3",
+        ),
+        (
+            lambda f: (f / "test/9.jpg").write_bytes((f / "test/9.jpg").read_bytes()[:700]),
+            r"test/9\.jpg: .*truncated",
+        ),
+        (
+            lambda f: Image.new("RGB", (20, 20)).save(f / "test/9.jpg"),
+            r"test/9\.jpg, region 0: .*inside of the image",
+        ),
     ],
 )
 def test_broken_data_are_named(copy, breakage, message):
@@ -311,14 +378,20 @@ def test_examples_are_what_model_gardens_decoder_would_give():
 
 def test_the_given_split_stays_and_the_corrected_one_shares_no_tumour(data_set):
     given_split = parts.split(data_set, "published")
-    assert given_split == {"train": list("012345"), "validation": ["6", "7"], "test": ["8", "9", "10"]}
+    assert given_split == {
+        "train": list("012345"),
+        "validation": ["6", "7"],
+        "test": ["8", "9", "10"],
+    }
     corrected = parts.split(data_set, "corrected")
     assert corrected == {**given_split, "train": list("01234"), "left_out": ["5"]}
     samples = data.load(data_set.folder, map(str, range(11)))
     groups = duplicates.find(samples)
     assert groups == [["5", "8"]] == duplicates.across(groups, given_split)
     owners = {**{s.id: s.id for s in samples}, **{i: group[0] for group in groups for i in group}}
-    splits.check_disjoint({part: ids for part, ids in corrected.items() if part != parts.LEFT_OUT}, owners)
+    splits.check_disjoint(
+        {part: ids for part, ids in corrected.items() if part != parts.LEFT_OUT}, owners
+    )
 
 
 def test_heads_that_look_alike_are_no_duplicates_if_the_tumour_is_elsewhere(data_set):
@@ -336,7 +409,9 @@ def test_heads_that_look_alike_are_no_duplicates_if_the_tumour_is_elsewhere(data
 def test_detections_survive_the_file(tmp_path_factory, count, height, width, seed):
     rng = np.random.default_rng(seed)
     kept = Detections(
-        rng.random((count, 4), np.float32), rng.random(count, np.float32), rng.random((count, height, width)) < 0.4
+        rng.random((count, 4), np.float32),
+        rng.random(count, np.float32),
+        rng.random((count, height, width)) < 0.4,
     )
     path = tmp_path_factory.getbasetemp() / "found.json"
     detections.save(path, kept)
@@ -345,7 +420,9 @@ def test_detections_survive_the_file(tmp_path_factory, count, height, width, see
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", '{"size": [4, 4], "scores": [1], "boxes": [[1, 2]], "masks": []}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", '{"size": [4, 4], "scores": [1], "boxes": [[1, 2]], "masks": []}']
+)
 def test_damaged_detections_are_named(tmp_path, content):
     if content is not None:
         (tmp_path / "7.json").write_text(content)
@@ -355,7 +432,9 @@ def test_damaged_detections_are_named(tmp_path, content):
 
 def test_a_tumour_is_found_once_and_by_the_higher_score():
     tumour, shifted, elsewhere = square(10, 10, 12), square(10, 12, 12), square(28, 28, 8)
-    assert metrics.match(np.array([tumour]), found((0.6, tumour), (0.9, shifted), (0.8, elsewhere))).tolist() == [
+    assert metrics.match(
+        np.array([tumour]), found((0.6, tumour), (0.9, shifted), (0.8, elsewhere))
+    ).tolist() == [
         False,
         True,
         False,
@@ -370,7 +449,11 @@ def test_a_tumour_is_found_once_and_by_the_higher_score():
 def test_the_curve_counts_tumours_and_inventions_by_score():
     one, two, three = square(0, 0, 10), square(20, 0, 10), square(0, 20, 10)
     samples = [sample(one, two), sample(three), sample()]
-    given_found = [found((0.9, one), (0.5, three)), found((0.7, three), (0.7, one)), found((0.3, two))]
+    given_found = [
+        found((0.9, one), (0.5, three)),
+        found((0.7, three), (0.7, one)),
+        found((0.3, two)),
+    ]
     curve = metrics.curve(samples, given_found)
     np.testing.assert_allclose(curve.scores, [0.9, 0.7, 0.5, 0.3], rtol=1e-6)
     np.testing.assert_allclose(curve.sensitivity, [1 / 3, 2 / 3, 2 / 3, 2 / 3])
@@ -387,7 +470,10 @@ def test_the_curve_agrees_with_counting_at_every_score(seed):
         return [square(*rng.integers(0, 4, 2) * 8, 8) for _ in range(count)]
 
     samples = [sample(*squares(rng.integers(0, 3))) for _ in range(4)]
-    given_found = [found(*((rng.integers(1, 9) / 10, m) for m in squares(rng.integers(0, 5)))) for _ in range(4)]
+    given_found = [
+        found(*((rng.integers(1, 9) / 10, m) for m in squares(rng.integers(0, 5))))
+        for _ in range(4)
+    ]
     if not sum(len(s.masks) for s in samples):
         return
     for score, sensitivity, false_positives in zip(*metrics.curve(samples, given_found)):
@@ -405,7 +491,10 @@ def test_pixels_are_scored_on_the_union_at_the_asked_confidence():
     assert table[["tumours", "found", "invented"]].to_numpy().tolist() == [[2, 1, 0], [1, 0, 0]]
     assert metrics.best_score(samples, given_found) == 0.05
     scores = metrics.aggregate(samples, given_found, 0.7, 0.2)
-    assert (scores["sensitivity"], scores["sensitivity_chosen"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert (scores["sensitivity"], scores["sensitivity_chosen"]) == (
+        pytest.approx(1 / 3),
+        pytest.approx(2 / 3),
+    )
     assert (scores["dice"], scores["dice_chosen"]) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
 
 
@@ -418,7 +507,9 @@ def test_average_precision_in_closed_form():
     perfect = metrics.average_precision(samples, [found((0.9, one)), found((0.8, two))])
     assert list(perfect.values()) == pytest.approx([1] * 4)
     # Shifted by 2 of 12: IoU 10/14 = 0.714, which passes five of the ten thresholds.
-    shifted = metrics.average_precision(samples, [found((0.9, square(0, 2, 12))), found((0.8, square(20, 22, 12)))])
+    shifted = metrics.average_precision(
+        samples, [found((0.9, square(0, 2, 12))), found((0.8, square(20, 22, 12)))]
+    )
     assert shifted["box_ap"] == shifted["mask_ap"] == pytest.approx(0.5)
     assert shifted["box_ap50"] == shifted["mask_ap50"] == pytest.approx(1)
     # One of two found: precision is 1 up to a recall of 0.5, the first 51 of COCO's 101 places.
@@ -436,10 +527,15 @@ def test_average_precision_in_closed_form():
 
 def test_an_overlay_marks_what_was_found_and_leaves_the_rest():
     image = np.full((40, 40, 3), 100, np.uint8)
-    assert (drawing.overlay(image, found()) == image).all()
-    picture = drawing.overlay(image, found((0.9, square(10, 10, 12))), [square(25, 25, 8)])
-    assert tuple(picture[10, 10]) == config.COLOURS["predicted"] and tuple(picture[25, 25]) == config.COLOURS["truth"]
-    np.testing.assert_array_equal(picture[15, 15], np.rint(100 * 0.65 + 0.35 * np.array(config.COLOURS["predicted"])))
+    assert (overlays.overlay(image, found()) == image).all()
+    picture = overlays.overlay(image, found((0.9, square(10, 10, 12))), [square(25, 25, 8)])
+    assert (
+        tuple(picture[10, 10]) == config.COLOURS["predicted"]
+        and tuple(picture[25, 25]) == config.COLOURS["truth"]
+    )
+    np.testing.assert_array_equal(
+        picture[15, 15], np.rint(100 * 0.65 + 0.35 * np.array(config.COLOURS["predicted"]))
+    )
     assert (picture[:8] == 100).all()
 
 
@@ -447,7 +543,9 @@ def fixed(image, min_score=None):
     """Stands in for a network: finds the brightest quarter of the image's rows."""
     mask = np.zeros(image.shape[:2], bool)
     mask[: len(mask) // 4 or 1] = True
-    return Detections(np.float32([[0, 0, len(mask) // 4 or 1, mask.shape[1]]]), np.float32([0.9]), mask[None])
+    return Detections(
+        np.float32([[0, 0, len(mask) // 4 or 1, mask.shape[1]]]), np.float32([0.9]), mask[None]
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
@@ -498,7 +596,11 @@ def finished(data_root, tmp_path_factory):
     """The smoke profile from phantoms to the end, by the command that makes the figure."""
     results = tmp_path_factory.mktemp("results")
     request = Request(
-        data_root=data_root, profile="smoke", encoder_weights="none", protocol="corrected", results_root=results
+        data_root=data_root,
+        profile="smoke",
+        encoder_weights="none",
+        protocol="corrected",
+        results_root=results,
     )
     eval.figure(request)
     return request, results / "demo"
@@ -511,19 +613,31 @@ def test_a_training_leaves_all_that_tables_and_figures_need(finished, data_set, 
     assert folder.name == "resnet14-none-corrected-smoke-float32-seed0"
     history = pandas.read_csv(folder / "history.csv")
     assert history["epoch"].tolist() == [1, 2] and np.isfinite(history.to_numpy()).all()
-    assert {"loss", "rpn_score_loss", "rpn_box_loss", "frcnn_cls_loss", "frcnn_box_loss", "mask_loss"} < set(history)
+    assert {
+        "loss",
+        "rpn_score_loss",
+        "rpn_box_loss",
+        "frcnn_cls_loss",
+        "frcnn_box_loss",
+        "mask_loss",
+    } < set(history)
     split = runs.read_json(folder / "split.json")
     assert sorted(path.stem for path in (folder / "predictions").iterdir()) == sorted(
         split["validation"] + split["test"]
     )
     drawn = demo / "brain_tumour_mask_rcnn"
-    assert {path.name for path in drawn.glob("*.png")} == {f"{n}-corrected-smoke-seed0.png" for n in ("figure", "froc")}
+    assert {path.name for path in drawn.glob("*.png")} == {
+        f"{n}-corrected-smoke-seed0.png" for n in ("figure", "froc")
+    }
     before = (folder / "weights.h5").stat().st_mtime_ns
     eval.table(request)  # complete: nothing is trained again
     assert (folder / "weights.h5").stat().st_mtime_ns == before
     table = pandas.read_csv(drawn / "table.csv").set_index("metric")
     assert {"box_ap", "mask_ap50", "dice", "sensitivity_chosen"} < set(table.index)
-    assert table["differences"].str.contains("COCO").all() and table["differences"].str.contains("synthetic").all()
+    assert (
+        table["differences"].str.contains("COCO").all()
+        and table["differences"].str.contains("synthetic").all()
+    )
     assert "written" in capsys.readouterr().out
 
 
@@ -533,7 +647,9 @@ def detector(finished):
 
 
 @pytest.mark.slow
-def test_a_finished_training_detects_in_files_what_it_detected_in_its_test_images(finished, detector, data_set):
+def test_a_finished_training_detects_in_files_what_it_detected_in_its_test_images(
+    finished, detector, data_set
+):
     assert detector.config == replace(TINY, protocol="corrected")
     kept = detections.load(next((finished[1] / "runs").rglob("predictions/8.json")))
     again = detector(data.load(data_set.folder, ["8"])[0].image, config.LOWEST_SCORE)
@@ -541,22 +657,40 @@ def test_a_finished_training_detects_in_files_what_it_detected_in_its_test_image
     np.testing.assert_allclose(again.scores, kept.scores, atol=1e-4)
     np.testing.assert_allclose(again.boxes, kept.boxes, atol=0.1)
     for shape in ((1, 1), (300, 7), (130, 128)):  # of any size; boxes within the image
-        boxes, scores, masks = detector(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8), 0.0)
-        assert masks.shape == (len(scores), *shape) and masks.dtype == bool and boxes.dtype == np.float32
-        assert (boxes >= 0).all() and (boxes <= [*shape, *shape]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+        boxes, scores, masks = detector(
+            np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8), 0.0
+        )
+        assert (
+            masks.shape == (len(scores), *shape)
+            and masks.dtype == bool
+            and boxes.dtype == np.float32
+        )
+        assert (
+            (boxes >= 0).all()
+            and (boxes <= [*shape, *shape]).all()
+            and (boxes[:, 2:] > boxes[:, :2]).all()
+        )
 
 
 @pytest.mark.slow
-def test_a_finished_training_is_compared_with_other_statistics(finished, data_root, monkeypatch, capsys):
+def test_a_finished_training_is_compared_with_other_statistics(
+    finished, data_root, monkeypatch, capsys
+):
     folder = next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir())
     monkeypatch.setattr(sys, "argv", ["check", str(folder), "--data-root", str(data_root)])
     check_batchnorm.main()
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     scores = {" ".join(words[:-5]): words[-5:] for words in lines if len(words) > 5}
     header, kept, renewed, own = scores
-    assert kept == "averages of training" and renewed == "averages over 2 training images" and own == "each image's own"
+    assert (
+        kept == "averages of training"
+        and renewed == "averages over 2 training images"
+        and own == "each image's own"
+    )
     run = types.SimpleNamespace(folder=folder, split=runs.read_json(folder / "split.json"))
-    table = train.scores(run, manifests.find("brain_mri", data_root), replace(TINY, protocol="corrected"))
+    table = train.scores(
+        run, manifests.find("brain_mri", data_root), replace(TINY, protocol="corrected")
+    )
     assert scores[kept] == [f"{table[metric]:.4f}" for metric in scores[header]]
 
 
@@ -566,13 +700,25 @@ def test_the_network_has_the_layer_shapes_of_matterports(detector):
         return side * side * inputs * outputs + outputs
 
     norm = 4 * 256
-    pyramid = sum(convolution(1, c, 256) for c in (256, 512, 1024, 2048)) + 5 * (convolution(3, 256, 256) + norm)
-    proposals = convolution(3, 256, 512) + 5 * 4 * 512 + convolution(1, 512, 3) + convolution(1, 512, 12)
+    pyramid = sum(convolution(1, c, 256) for c in (256, 512, 1024, 2048)) + 5 * (
+        convolution(3, 256, 256) + norm
+    )
+    proposals = (
+        convolution(3, 256, 512) + 5 * 4 * 512 + convolution(1, 512, 3) + convolution(1, 512, 12)
+    )
     dense = convolution(7, 256, 1024) + convolution(1, 1024, 1024) + 2 * 4 * 1024
     outputs = convolution(1, 1024, 2) + convolution(1, 1024, 8)
-    masks = 4 * (convolution(3, 256, 256) + norm) + convolution(2, 256, 256) + norm + convolution(1, 256, 2)
+    masks = (
+        4 * (convolution(3, 256, 256) + norm)
+        + convolution(2, 256, 256)
+        + norm
+        + convolution(1, 256, 2)
+    )
     network = detector.network
-    rest = sum(weight.shape.num_elements() for weight in network.weights) - network.backbone.count_params()
+    rest = (
+        sum(weight.shape.num_elements() for weight in network.weights)
+        - network.backbone.count_params()
+    )
     assert rest == pyramid + proposals + dense + outputs + masks
     assert rest + 42_658_176 == 64_338_331  # with Keras' ResNet-101 without top
 
@@ -588,7 +734,9 @@ def test_boxes_and_masks_come_back_to_the_pixels_of_the_image():
         half = np.zeros((28, 28), np.float32)
         half[14:] = 1  # the lower half of the box
         return {
-            "detection_boxes": tf.constant([[[8.0, 16.0, 24.0, 56.0], [10.0, 10.0, 60.0, 20.0], [0.0] * 4]]),
+            "detection_boxes": tf.constant(
+                [[[8.0, 16.0, 24.0, 56.0], [10.0, 10.0, 60.0, 20.0], [0.0] * 4]]
+            ),
             "detection_scores": tf.constant([[0.9, 0.4, 0.0]]),
             "detection_masks": tf.constant(np.stack([half, half * 0 + 1, half])[None]),
         }
@@ -599,7 +747,9 @@ def test_boxes_and_masks_come_back_to_the_pixels_of_the_image():
     np.testing.assert_allclose(boxes, [[16, 32, 48, 112]])
     rows, columns = np.nonzero(masks[0])
     assert masks.shape == (1, 80, 128)
-    np.testing.assert_allclose([rows.min(), columns.min(), rows.max(), columns.max()], [32, 32, 47, 111], atol=2)
+    np.testing.assert_allclose(
+        [rows.min(), columns.min(), rows.max(), columns.max()], [32, 32, 47, 111], atol=2
+    )
     boxes, scores, masks = find(image, 0.0)
     np.testing.assert_allclose(scores, [0.9, 0.4])  # places without a detection are none, even at 0
     np.testing.assert_allclose(boxes[1], [20, 20, 80, 40])  # cut at the image's edge
@@ -610,8 +760,12 @@ def test_draws_depend_on_seed_purpose_number_and_order_alone():
     def drawn(seed, purpose, number):
         @tf.function(autograph=False)
         def draw(number):
-            with draws.seeded(seed, purpose, number):
-                return tf.random.shuffle(tf.range(1000)), tf.random.shuffle(tf.range(1000)), tf.random.uniform([9])
+            with seeded_sampling.seeded(seed, purpose, number):
+                return (
+                    tf.random.shuffle(tf.range(1000)),
+                    tf.random.shuffle(tf.range(1000)),
+                    tf.random.uniform([9]),
+                )
 
         first, second, third = draw(tf.constant(number))
         assert sorted(first.numpy()) == sorted(second.numpy()) == list(range(1000))
@@ -619,19 +773,25 @@ def test_draws_depend_on_seed_purpose_number_and_order_alone():
         return first.numpy().tolist(), second.numpy().tolist(), third.numpy().tolist()
 
     before = tf.random.shuffle, tf.random.uniform
-    one = drawn(0, draws.ANCHORS, 5)
-    assert one == drawn(0, draws.ANCHORS, 5) and one[0] != one[1]
-    for other in [(1, draws.ANCHORS, 5), (0, draws.REGIONS, 5), (0, draws.ANCHORS, 6)]:
+    one = drawn(0, seeded_sampling.ANCHORS, 5)
+    assert one == drawn(0, seeded_sampling.ANCHORS, 5) and one[0] != one[1]
+    for other in [
+        (1, seeded_sampling.ANCHORS, 5),
+        (0, seeded_sampling.REGIONS, 5),
+        (0, seeded_sampling.ANCHORS, 6),
+    ]:
         assert all(ours != theirs for ours, theirs in zip(one, drawn(*other)))
     assert (tf.random.shuffle, tf.random.uniform) == before
 
 
 def test_a_seeded_shuffle_favours_no_place():
     def first(number):
-        with draws.seeded(0, draws.REGIONS, number):
+        with seeded_sampling.seeded(0, seeded_sampling.REGIONS, number):
             return tf.random.shuffle(tf.range(4))[0]
 
-    counts = np.bincount(tf.function(lambda: tf.map_fn(first, tf.range(4000)))().numpy(), minlength=4)
+    counts = np.bincount(
+        tf.function(lambda: tf.map_fn(first, tf.range(4000)))().numpy(), minlength=4
+    )
     assert (np.abs(counts - 1000) < 150).all()  # five standard deviations
 
 
@@ -644,7 +804,9 @@ def test_targets_of_an_epoch_are_the_same_whenever_they_are_drawn(finished, data
 
     def epoch(number):
         tf.random.set_seed(time.time_ns())  # which decided all draws before they were seeded
-        batches = model.inputs(data.examples(samples, settings_, number), settings_, number).as_numpy_iterator()
+        batches = model.inputs(
+            data.examples(samples, settings_, number), settings_, number
+        ).as_numpy_iterator()
         found = [(images, *labels["rpn_score_targets"].values()) for images, labels in batches]
         return [[array.tobytes() for array in arrays] for arrays in found]
 
@@ -664,7 +826,9 @@ def test_targets_lie_where_the_tumours_are(finished, data_set):
     boxes = labels["gt_boxes"][0, : len(sample_.masks)].numpy()
     np.testing.assert_allclose(boxes, sample_.boxes * side / 128, atol=0.02)
     assert not images[0, 56:].numpy().any() and images[0, :56].numpy().any()  # padded at the bottom
-    for (top, left, bottom, right), mask, crop in zip(sample_.boxes.astype(int), sample_.masks, labels["gt_masks"][0]):
+    for (top, left, bottom, right), mask, crop in zip(
+        sample_.boxes.astype(int), sample_.masks, labels["gt_masks"][0]
+    ):
         filled = crop.numpy() > 0.5
         assert filled.mean() == pytest.approx(mask[top:bottom, left:right].mean(), abs=0.05)
     # Anchors that are to say "tumour" overlap one.
@@ -683,12 +847,16 @@ def test_a_backbone_from_a_file_is_loaded_and_then_left_alone(detector, tmp_path
 
     path = tmp_path / "backbone.h5"
     path.write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"backbone\.h5: not Keras weights of resnet14 without top"):
+    with pytest.raises(
+        InputError, match=r"backbone\.h5: not Keras weights of resnet14 without top"
+    ):
         model.build(replace(TINY, encoder_weights=str(path)))
     detector.network.backbone.save_weights(str(path))
     whole = model.build(replace(TINY, encoder_weights=str(path)))
     network = whole.network
-    for ours, theirs in zip(network.backbone.get_weights(), detector.network.backbone.get_weights()):
+    for ours, theirs in zip(
+        network.backbone.get_weights(), detector.network.backbone.get_weights()
+    ):
         np.testing.assert_array_equal(ours, theirs)
     assert not network.backbone.trainable_weights
     # A run's weights come back although frozen layers are kept in another order than learning ones.
@@ -708,8 +876,14 @@ def test_a_backbone_from_a_file_is_loaded_and_then_left_alone(detector, tmp_path
 def test_the_real_images_are_what_the_source_counts():
     real = manifests.find("brain_mri", REAL.parent)
     split = parts.split(real, "published")
-    assert {part: len(ids) for part, ids in split.items()} == {"train": 202, "validation": 61, "test": 39}
-    polygons = {part: sum(map(len, images.values())) for part, images in data.find(real.folder).items()}
+    assert {part: len(ids) for part, ids in split.items()} == {
+        "train": 202,
+        "validation": 61,
+        "test": 39,
+    }
+    polygons = {
+        part: sum(map(len, images.values())) for part, images in data.find(real.folder).items()
+    }
     assert polygons == {"train": 219, "validation": 62, "test": 41}
 
 

@@ -18,22 +18,38 @@ from hypothesis import strategies as st
 from PIL import Image
 from tensorflow import keras
 
-from common import manifests, phantoms, published, training
 from common.cli import Request
+from common.datasets import manifests, phantoms
 from common.errors import InputError
-from reproductions.brecahad_slicing import annotations, data, detection, eval, matrix, metrics, model, slicing, train
+from common.files import PROJECT
+from common.published import schema
+from common.training import fit
+from reproductions.brecahad_slicing import (
+    annotations,
+    data,
+    eval,
+    experiments,
+    matching,
+    metrics,
+    model,
+    slicing,
+    train,
+)
 from reproductions.brecahad_slicing.config import PROFILES, QUICK_STEPS, Config
 from reproductions.brecahad_slicing.slicing import SETS, Tile
 
-PROJECT = Path(__file__).resolve().parents[2]
 TINY = replace(PROFILES["smoke"], tiles="p256_s128_zero")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent"))
-needs_real = pytest.mark.skipif(not (REAL / "brecahad").is_dir(), reason="DATA_ROOT with brecahad/ is not set")
+needs_real = pytest.mark.skipif(
+    not (REAL / "brecahad").is_dir(), reason="DATA_ROOT with brecahad/ is not set"
+)
 
 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
-    """Three cases of two overlapping images each; the first of a case is a TIFF, the second a JPEG."""
+    """Three cases of two overlapping images each; the first of a case is a TIFF, the second a
+    JPEG.
+    """
     root = tmp_path_factory.mktemp("brecahad")
     phantoms.histology(root / "brecahad", cases=3, images_per_case=2, size=(170, 128))
     return root
@@ -70,48 +86,72 @@ def test_the_profiles_keep_what_the_paper_gives():
     paper = PROFILES["paper"]
     assert (paper.side, paper.test_fraction, paper.learning_rate) == (1024, 0.2, 0.1)
     assert (paper.preprocessing, paper.augmentation) == (True, True)
-    shortened = {"side": 256, "width": 16, "epochs": 8, "epoch_steps": 100, "batch_images": 1, "patience": 2}
-    assert PROFILES["quick"] == replace(paper, profile="quick", norm_momentum=0.9, **shortened)  # as the README says
+    shortened = {
+        "side": 256,
+        "width": 16,
+        "epochs": 8,
+        "epoch_steps": 100,
+        "batch_images": 1,
+        "patience": 2,
+    }
+    assert PROFILES["quick"] == replace(
+        paper, profile="quick", norm_momentum=0.9, **shortened
+    )  # as the README says
 
 
 def test_the_matrix_names_the_22_rows_of_the_paper_in_its_order():
-    assert [len(rows) for rows in matrix.MATRIX.values()] == [4, 9, 9]
+    assert [len(rows) for rows in experiments.MATRIX.values()] == [4, 9, 9]
     names = {"train_dice", "train_iou", "test_dice", "test_iou"}
     lines = [("a", "train", 1, 0, 0, 0, 0, 0, 0), ("b", "test", 1, 0, 0, 0, 0, 0, 0)]
-    scores = metrics.aggregate(pandas.DataFrame(lines, columns=["id", "part", *metrics.COUNTS, *metrics.NUCLEI]))
-    for table, rows in matrix.MATRIX.items():
-        reference = published.load(eval.PUBLISHED / f"{table}.yaml")
+    scores = metrics.aggregate(
+        pandas.DataFrame(lines, columns=["id", "part", *metrics.COUNTS, *metrics.NUCLEI])
+    )
+    for table, rows in experiments.MATRIX.items():
+        reference = schema.load(eval.PUBLISHED / f"{table}.yaml")
         assert list(rows) == list(reference.rows)
         assert set(reference.metrics) == names | ({"size"} if table != "table1" else set())
         assert set(reference.metrics) <= set(scores)
         for profile in ("paper", "quick"):
             request = Request(profile=profile, seeds=(0, 1))
-            expected = [(p, seed, row) for p in ("published", "corrected") for seed in (0, 1) for row in reference.rows]
-            wanted = matrix.configurations(table, request)
+            expected = [
+                (p, seed, row)
+                for p in ("published", "corrected")
+                for seed in (0, 1)
+                for row in reference.rows
+            ]
+            wanted = experiments.configurations(table, request)
             assert [(config.protocol, config.seed, row) for row, config in wanted] == expected
-    labels = [row.label for row in published.load(eval.PUBLISHED / "table2.yaml").rows.values()]
+    labels = [row.label for row in schema.load(eval.PUBLISHED / "table2.yaml").rows.values()]
     assert labels[:5] == ["Original", "1/4", "1/4/zero", "512p/256s", "512p/256s/zero"]
 
 
 def test_what_stands_in_two_tables_is_trained_once():
     request = Request(protocol="published")
-    wanted = [entry for table in matrix.MATRIX for entry in matrix.configurations(table, request)]
+    wanted = [
+        entry
+        for table in experiments.MATRIX
+        for entry in experiments.configurations(table, request)
+    ]
     assert len(wanted) == 22
-    assert len({config.run_id for _, config in wanted}) == len({config for _, config in wanted}) == 21
+    assert (
+        len({config.run_id for _, config in wanted}) == len({config for _, config in wanted}) == 21
+    )
     shared = [row for row, config in wanted if config == replace(Config(), tiles="original")]
     assert shared == ["prep_aug", "original"]
 
 
 def test_only_resnet50_has_encoder_weights_and_steps_of_its_own():
     for table, encoder, weights in (("table2", "plain", "none"), ("table3", "resnet50", "w.h5")):
-        for _, config in matrix.configurations(table, Request(profile="quick", encoder_weights="none,resnet50=w.h5")):
+        for _, config in experiments.configurations(
+            table, Request(profile="quick", encoder_weights="none,resnet50=w.h5")
+        ):
             assert (config.encoder, config.encoder_weights) == (encoder, weights)
             assert config.epoch_steps == QUICK_STEPS[encoder]
 
 
 def test_a_row_is_held_against_its_own_settings(data_set):
     run = type("Run", (), {"config": {"encoder_weights": "imagenet"}})
-    config = matrix.as_published("table3", "p128_s64_zero")
+    config = experiments.as_published("table3", "p128_s64_zero")
     complete = replace(data_set, synthetic=False)
     row = eval.Regenerated("p128_s64_zero", config, run)
     assert eval._conditions("table3", row, complete).differences == ()
@@ -130,8 +170,12 @@ def test_a_row_is_held_against_its_own_settings(data_set):
 def test_tiff_and_jpeg_images_are_read_alike(copy):
     folder, read = copy
     before = read()
-    assert [s.id for s in before] == [f"Case_{case}-{number:02d}" for case in (1, 2, 3) for number in (1, 2)]
-    assert {(s.image.shape, s.mask.shape, s.image.dtype.name) for s in before} == {((256, 256, 3), (256, 256), "uint8")}
+    assert [s.id for s in before] == [
+        f"Case_{case}-{number:02d}" for case in (1, 2, 3) for number in (1, 2)
+    ]
+    assert {(s.image.shape, s.mask.shape, s.image.dtype.name) for s in before} == {
+        ((256, 256, 3), (256, 256), "uint8")
+    }
     for path in sorted(folder.glob("images/*.jpg")):
         Image.open(path).save(path.with_suffix(".tif"), compression="tiff_lzw")
         path.unlink()
@@ -143,18 +187,25 @@ def test_tiff_and_jpeg_images_are_read_alike(copy):
 def test_162_tiffs_and_the_30_jpegs_are_told_apart(tmp_path, copy):
     folder, _ = copy
     (folder / manifests.PHANTOM).unlink()
-    with pytest.raises(InputError, match=r"expected BreCaHAD, 162 .* found 3 of 162 images/\*\.tif"):
+    with pytest.raises(
+        InputError, match=r"expected BreCaHAD, 162 .* found 3 of 162 images/\*\.tif"
+    ):
         data.find(tmp_path)
     for path in folder.glob("images/*.tif"):
         path.unlink()
-    with pytest.raises(InputError, match=r"expected BreCaHAD, 30 of 162 images .* found 3 of 30 images/\*\.jpg"):
+    with pytest.raises(
+        InputError, match=r"expected BreCaHAD, 30 of 162 images .* found 3 of 30 images/\*\.jpg"
+    ):
         data.find(tmp_path)
 
 
 def test_only_the_partial_copy_may_have_annotations_without_images(copy):
     folder, read = copy
     (folder / "images/Case_2-01.tif").unlink()
-    with pytest.raises(InputError, match=r"Case_2-01\.json: annotation without image, expected images/Case_2-01\.tif"):
+    with pytest.raises(
+        InputError,
+        match=r"Case_2-01\.json: annotation without image, expected images/Case_2-01\.tif",
+    ):
         read()
     assert len(read(annotations.PARTIAL)) == 5
 
@@ -162,8 +213,14 @@ def test_only_the_partial_copy_may_have_annotations_without_images(copy):
 @pytest.mark.parametrize(
     ("breakage", "message"),
     [
-        (lambda f: (f / "groundTruth/Case_1-02.json").unlink(), r"images/Case_1-02\.jpg: image without annotation"),
-        (lambda f: shutil.copy(f / "images/Case_1-01.tif", f / "images/Case_1-01.png"), "one image of this name"),
+        (
+            lambda f: (f / "groundTruth/Case_1-02.json").unlink(),
+            r"images/Case_1-02\.jpg: image without annotation",
+        ),
+        (
+            lambda f: shutil.copy(f / "images/Case_1-01.tif", f / "images/Case_1-01.png"),
+            "one image of this name",
+        ),
         (lambda f: (f / "images/Case_3-02.jpg").write_bytes(b"\xff\xd8\xff"), r"Case_3-02\.jpg: "),
     ],
 )
@@ -190,7 +247,10 @@ def test_a_name_without_a_case_is_refused(copy):
         (lambda c: c.pop("non_tumor"), "expected a list 'non_tumor' of points"),
         (lambda c: c.update(tumor={}), "expected a list 'tumor'"),
         (lambda c: c["tumor"][0].pop("y"), r"tumor\[0\]: expected x and y from 0 to 1"),
-        (lambda c: c["tumor"][1].update(x=1.01), r"tumor\[1\]: expected x and y from 0 to 1, got .*1\.01"),
+        (
+            lambda c: c["tumor"][1].update(x=1.01),
+            r"tumor\[1\]: expected x and y from 0 to 1, got .*1\.01",
+        ),
         (lambda c: c["non_tumor"].append({"x": -0.1, "y": 0}), r"non_tumor\[\d+\]: .*-0\.1"),
         (lambda c: c["tumor"][0].update(x=float("nan")), r"tumor\[0\]: .*nan"),
         (lambda c: c["tumor"][0].update(y=float("inf")), r"tumor\[0\]: .*inf"),
@@ -207,7 +267,9 @@ def test_a_wrong_annotation_is_named(copy, change, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"tumor": 1e999}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"tumor": 1e999}']
+)
 def test_what_is_no_annotation_is_one_line(tmp_path, content):
     path = tmp_path / "Case_1-01.json"
     path.write_bytes(content)
@@ -221,7 +283,12 @@ def test_what_is_no_annotation_is_one_line(tmp_path, content):
 
 shares = st.floats(0, 1)
 strange = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["tumor", "non_tumor", "x", "y", "z"]), inner, max_size=3)
@@ -232,7 +299,8 @@ strange = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["tumor", "non_tumor"]), st.lists(st.fixed_dictionaries({"x": shares, "y": shares}))
+        st.sampled_from(["tumor", "non_tumor"]),
+        st.lists(st.fixed_dictionaries({"x": shares, "y": shares})),
     )
 )
 def test_points_survive_the_annotation_and_classes_have_to_be_there(tmp_path_factory, points):
@@ -243,7 +311,9 @@ def test_points_survive_the_annotation_and_classes_have_to_be_there(tmp_path_fac
             annotations.centres(path)
         return
     found = annotations.centres(path)
-    assert {name: [{"x": x, "y": y} for x, y in part.tolist()] for name, part in found.items()} == points
+    assert {
+        name: [{"x": x, "y": y} for x, y in part.tolist()] for name, part in found.items()
+    } == points
 
 
 @given(strange | st.fixed_dictionaries({"tumor": strange, "non_tumor": st.just([])}))
@@ -256,14 +326,20 @@ def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, cont
         assert "Case_1-02.json" in str(error) and "\n" not in str(error)
     else:
         assert set(found) == {"tumor", "non_tumor"}
-        assert all(part.shape == (len(content[name]), 2) and (part >= 0).all() for name, part in found.items())
+        assert all(
+            part.shape == (len(content[name]), 2) and (part >= 0).all()
+            for name, part in found.items()
+        )
         assert all((part <= 1).all() for part in found.values())
 
 
 def test_centres_keep_their_place_on_the_square(copy):
     folder, read = copy
     points = [{"x": 0.25, "y": 0.5}, {"x": 1.0, "y": 1.0}, {"x": 0, "y": 0}]
-    rewrite(folder / "groundTruth/Case_1-01.json", lambda c: c.update(tumor=points, non_tumor=[{"x": 0.5, "y": 0.1}]))
+    rewrite(
+        folder / "groundTruth/Case_1-01.json",
+        lambda c: c.update(tumor=points, non_tumor=[{"x": 0.5, "y": 0.1}]),
+    )
     sample = read()[0]
     np.testing.assert_allclose(sample.centres, [(64, 128), (256, 256), (0, 0)])
     assert sample.centres.max() < 256  # the last pixel's
@@ -284,15 +360,20 @@ def test_preprocessing_is_the_papers_three_filters():
     blurred, sharp = np.zeros((2, 24, 24, 3))
     inner = range(2, 22)
     for r, c in itertools.product(inner, inner):
-        blurred[r, c] = np.rint((image[r - 2 : r + 3, c - 2 : c + 3] * kernel[..., None]).sum((0, 1)))
+        blurred[r, c] = np.rint(
+            (image[r - 2 : r + 3, c - 2 : c + 3] * kernel[..., None]).sum((0, 1))
+        )
     for r, c in itertools.product(range(3, 21), repeat=2):
         around = blurred[r - 1, c] + blurred[r + 1, c] + blurred[r, c - 1] + blurred[r, c + 1]
         sharp[r, c] = np.clip(5 * blurred[r, c] - around, 0, 255)
     expected = [
-        np.median(sharp[r - 1 : r + 2, c - 1 : c + 2], (0, 1)) for r, c in itertools.product(range(4, 20), repeat=2)
+        np.median(sharp[r - 1 : r + 2, c - 1 : c + 2], (0, 1))
+        for r, c in itertools.product(range(4, 20), repeat=2)
     ]
     ours = data.preprocess(image)[4:20, 4:20].reshape(-1, 3)
-    assert np.abs(ours - np.array(expected)).max() <= 4  # a blurred value rounded the other way counts up to five times
+    assert (
+        np.abs(ours - np.array(expected)).max() <= 4
+    )  # a blurred value rounded the other way counts up to five times
     np.testing.assert_array_equal(data.preprocess(np.full((9, 9, 3), 77, np.uint8)), 77)
 
 
@@ -303,7 +384,10 @@ def test_discs_and_border_weights_are_those_of_equation_2(points, radius):
     mask, border = data.discs(points, 40, radius, sigma=5)
     y, x = np.mgrid[:40, :40] + 0.5
     # Within float32 of a disc's edge either answer is right; without points all is far away.
-    gaps = np.sort([np.hypot(y - py, x - px) - radius for px, py in points] + [np.full((40, 40), np.inf)] * 2, axis=0)
+    gaps = np.sort(
+        [np.hypot(y - py, x - px) - radius for px, py in points] + [np.full((40, 40), np.inf)] * 2,
+        axis=0,
+    )
     clear = np.abs(gaps[0]) > 1e-4
     np.testing.assert_array_equal(mask[clear], (gaps[0] <= 0)[clear])
     expected = np.where(gaps[0] <= 0, 0, 10 * np.exp(-((gaps[0] + gaps[1]) ** 2) / 50))
@@ -316,8 +400,13 @@ def test_discs_and_border_weights_are_those_of_equation_2(points, radius):
 @pytest.mark.parametrize("side", [256, 1024])
 def test_an_image_gives_1_4_9_49_and_225_tiles_and_zero_never_more(side):
     rng = np.random.default_rng(0)
-    masks = [data.discs(rng.uniform(0, side, (count, 2)), side, side / 85, 1)[0] for count in (0, 3, 40)]
-    found = {name: slicing.tiles(["a", "b", "c"], masks, replace(Config(), tiles=name, side=side)) for name in SETS}
+    masks = [
+        data.discs(rng.uniform(0, side, (count, 2)), side, side / 85, 1)[0] for count in (0, 3, 40)
+    ]
+    found = {
+        name: slicing.tiles(["a", "b", "c"], masks, replace(Config(), tiles=name, side=side))
+        for name in SETS
+    }
     counts = {"original": 1, "quarter": 4, "p512_s256": 9, "p256_s128": 49, "p128_s64": 225}
     for name, count in counts.items():
         assert len(found[name]) == 3 * count
@@ -352,7 +441,9 @@ def test_corrected_keeps_cases_together_and_published_leaks(data_set, name):
         for protocol in ("published", "corrected"):
             parts = data.split(samples, replace(config, protocol=protocol))
             assert sorted(itertools.chain(*parts.values())) == sorted(whole)
-            sides[protocol] = [{samples[tile.number].case for tile in parts[part]} for part in ("train", "test")]
+            sides[protocol] = [
+                {samples[tile.number].case for tile in parts[part]} for part in ("train", "test")
+            ]
             if protocol == "published":
                 assert abs(len(parts["test"]) - len(whole) / 5) < 1
         assert not sides["corrected"][0] & sides["corrected"][1] and all(sides["corrected"])
@@ -381,7 +472,12 @@ def test_the_eight_orientations_are_all_turns_and_mirror_images():
     square = np.arange(9).reshape(3, 3)
     turned = {data.orient(square, k).tobytes() for k in range(8)}
     assert len(turned) == 8
-    assert {square[::-1].tobytes(), square[:, ::-1].tobytes(), square.T.tobytes(), np.rot90(square).tobytes()} <= turned
+    assert {
+        square[::-1].tobytes(),
+        square[:, ::-1].tobytes(),
+        square.T.tobytes(),
+        np.rot90(square).tobytes(),
+    } <= turned
 
 
 def test_batches_are_cut_from_the_images_with_their_weights(data_set):
@@ -390,13 +486,22 @@ def test_batches_are_cut_from_the_images_with_their_weights(data_set):
     tiles = data.split(samples, config)["train"]
     weights = data.class_weights(tiles, config)
     total = sum((tile.marked * np.array([-1, 1]) + (128 * 128, 0) for tile in tiles), np.zeros(2))
-    assert weights[0] * total[0] == pytest.approx(weights[1] * total[1])  # both classes count alike,
-    assert weights[0] * total[0] + weights[1] * total[1] == pytest.approx(total.sum())  # and a pixel 1 on average
+    assert weights[0] * total[0] == pytest.approx(
+        weights[1] * total[1]
+    )  # both classes count alike,
+    assert weights[0] * total[0] + weights[1] * total[1] == pytest.approx(
+        total.sum()
+    )  # and a pixel 1 on average
 
     plain = data.batches(samples, tiles, weights, config)
-    specs = {str(data.batches(samples, tiles, weights, config, epoch).element_spec) for epoch in (0, 1, None)}
+    specs = {
+        str(data.batches(samples, tiles, weights, config, epoch).element_spec)
+        for epoch in (0, 1, None)
+    }
     square = (None, 128, 128)
-    assert specs == {str(tuple(tf.TensorSpec(s, tf.float32) for s in ((*square, 3), (*square, 1), square)))}
+    assert specs == {
+        str(tuple(tf.TensorSpec(s, tf.float32) for s in ((*square, 3), (*square, 1), square)))
+    }
     images, masks, pixels = (np.concatenate(part) for part in zip(*plain))
     tile, sample = tiles[5], samples[tiles[5].number]
     window = np.s_[tile.row : tile.row + 128, tile.column : tile.column + 128]
@@ -405,8 +510,12 @@ def test_batches_are_cut_from_the_images_with_their_weights(data_set):
     expected = np.where(sample.mask, weights[1], weights[0]) + sample.border
     np.testing.assert_allclose(pixels[5], expected[window], rtol=1e-5)
 
-    moved = [np.concatenate(part) for part in zip(*data.batches(samples, tiles, weights, config, 1))]
-    for place, (index, orientation) in enumerate(data.epoch_plan(len(tiles), config, 1)[: len(moved[0])]):
+    moved = [
+        np.concatenate(part) for part in zip(*data.batches(samples, tiles, weights, config, 1))
+    ]
+    for place, (index, orientation) in enumerate(
+        data.epoch_plan(len(tiles), config, 1)[: len(moved[0])]
+    ):
         for after, before in zip(moved, (images, masks, pixels)):
             np.testing.assert_array_equal(after[place], data.orient(before[index], orientation))
 
@@ -415,10 +524,15 @@ def test_batches_are_cut_from_the_images_with_their_weights(data_set):
 
 
 def test_the_plain_network_is_the_u_net_that_the_paper_describes():
-    training.start(0)
+    fit.start(0)
     network = model.build(Config())
     names = Counter(layer.__class__.__name__ for layer in network.layers)
-    assert (names["Conv2D"], names["MaxPooling2D"], names["Conv2DTranspose"], names["Concatenate"]) == (19, 4, 4, 4)
+    assert (
+        names["Conv2D"],
+        names["MaxPooling2D"],
+        names["Conv2DTranspose"],
+        names["Concatenate"],
+    ) == (19, 4, 4, 4)
     assert not names["BatchNormalization"]
     assert network.count_params() == 31_031_745  # 3 channels in, 1 out, biases everywhere
 
@@ -428,15 +542,21 @@ def test_probabilities_are_float32_tiles_in_order(data_set, encoder):
     config = replace(TINY, encoder=encoder, tiles="p128_s64", precision="mixed_bfloat16")
     samples = data.load(data_set, config)
     tiles = slicing.tiles(["a"], [samples[0].mask], config)[:70]
-    training.start(0, config.precision)
+    fit.start(0, config.precision)
     network = model.build(config)
-    training.start(0)  # leaves no policy behind
-    norms = {layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    fit.start(0)  # leaves no policy behind
+    norms = {
+        layer.momentum
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
     assert norms == ({0.9} if encoder == "resnet50" else set())
     found = list(model.predict(network, samples, tiles, config))
     assert [tile for tile, _ in found] == tiles
     assert {(p.shape, p.dtype.name) for _, p in found} == {((32, 32), "float32")}
-    alone = network(data.scaled(data.cut(samples[0].image, tiles[66], 32))[None], training=False)[0, ..., 0]
+    alone = network(data.scaled(data.cut(samples[0].image, tiles[66], 32))[None], training=False)[
+        0, ..., 0
+    ]
     np.testing.assert_allclose(found[66][1], alone, atol=0.02)
 
 
@@ -459,12 +579,12 @@ def test_the_learning_rate_falls_when_the_watched_loss_stops_falling():
 
 KILLED = """
 import os, signal, sys
-from common import training
-keep = training._save
+from common.training import fit
+keep = fit._save
 def save(*arguments):
     keep(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
-training._save = save
+fit._save = save
 from reproductions.brecahad_slicing import train
 train.main()
 """
@@ -472,7 +592,16 @@ train.main()
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(data_root, data_set, tmp_path):
-    options = ["--profile", "smoke", "--tiles", "p256_s128_zero", "--data-root", data_root, "--runs-root", tmp_path]
+    options = [
+        "--profile",
+        "smoke",
+        "--tiles",
+        "p256_s128_zero",
+        "--data-root",
+        data_root,
+        "--runs-root",
+        tmp_path,
+    ]
     command = [sys.executable, "-c", KILLED, *map(str, options)]
     killed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert killed.returncode == -9, killed.stderr
@@ -494,7 +623,7 @@ def test_a_killed_run_ends_with_the_same_bytes(data_root, data_set, tmp_path):
 def test_matching_is_the_best_of_all_matchings(seed, n_true, n_pred):
     rng = np.random.default_rng(seed)
     true, pred = rng.uniform(0, 20, (n_true, 2)), rng.uniform(0, 20, (n_pred, 2))
-    result = detection.match(true, pred, 6, 20)
+    result = matching.match(true, pred, 6, 20)
     best = (0, 0.0)
     for size in range(1, min(n_true, n_pred) + 1):
         for rows in itertools.combinations(range(n_true), size):
@@ -511,9 +640,12 @@ def test_matching_is_the_best_of_all_matchings(seed, n_true, n_pred):
 
 def test_of_two_matchings_the_nearer_one_counts():
     true, pred = np.array([[50, 50], [58, 50.0]]), np.array([[57, 50.0], [91, 50]])
-    result = detection.match(true, pred, 10, 100)
+    result = matching.match(true, pred, 10, 100)
     assert (result.found.tolist(), result.missed.tolist()) == ([False, True], [True, False])
-    assert (result.right.tolist(), result.invented.tolist()) == ([True, False], [False, False])  # at the border
+    assert (result.right.tolist(), result.invented.tolist()) == (
+        [True, False],
+        [False, False],
+    )  # at the border
 
 
 @settings(max_examples=30)
@@ -535,10 +667,10 @@ def test_a_perfect_mask_finds_all_nuclei_of_every_tile_and_invents_none(seed, na
 def test_touching_predictions_are_one_nucleus_at_their_middle():
     mask = np.zeros((10, 10), bool)
     mask[2:4, 2:4] = mask[4:6, 4:6] = True  # touch at a corner
-    np.testing.assert_allclose(detection.points(mask), [(4, 4)])
-    assert detection.points(np.zeros((4, 4), bool)).shape == (0, 2)
+    np.testing.assert_allclose(matching.points(mask), [(4, 4)])
+    assert matching.points(np.zeros((4, 4), bool)).shape == (0, 2)
     mask[9, 0] = True
-    np.testing.assert_allclose(sorted(detection.points(mask).tolist()), [(0.5, 9.5), (4, 4)])
+    np.testing.assert_allclose(sorted(matching.points(mask).tolist()), [(0.5, 9.5), (4, 4)])
 
 
 def test_scores_by_hand():
@@ -547,10 +679,18 @@ def test_scores_by_hand():
     empty = np.zeros_like(half)
     none = np.zeros((0, 2))
     image = np.zeros((32, 32, 3), np.uint8)
-    samples = [data.Sample(str(k), "", image, none, mask, None) for k, mask in enumerate((half, empty, empty))]
-    predictions = [(Tile(f"{k}_0_0", k, 0, 0, 0), p) for k, p in enumerate((~empty * 0.6, empty * 0.4, empty + 0.0))]
+    samples = [
+        data.Sample(str(k), "", image, none, mask, None)
+        for k, mask in enumerate((half, empty, empty))
+    ]
+    predictions = [
+        (Tile(f"{k}_0_0", k, 0, 0, 0), p)
+        for k, p in enumerate((~empty * 0.6, empty * 0.4, empty + 0.0))
+    ]
     predictions[2][1][5, 5] = 0.5  # at the threshold is predicted
-    table = pandas.concat([metrics.per_tile(part, samples, predictions, TINY) for part in ("train", "test")])
+    table = pandas.concat(
+        [metrics.per_tile(part, samples, predictions, TINY) for part in ("train", "test")]
+    )
     scores = metrics.aggregate(table)
     assert scores["size"] == 6
     for part in ("train", "test"):
@@ -574,9 +714,13 @@ def test_scores_by_hand():
 
 @pytest.mark.slow
 def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(matrix.SMOKE_ROWS, "table1", ("prep_aug", "n_prep"))
+    monkeypatch.setitem(experiments.SMOKE_ROWS, "table1", ("prep_aug", "n_prep"))
     request = Request(
-        data_root=data_root, profile="smoke", encoder_weights="none", protocol="corrected", results_root=tmp_path
+        data_root=data_root,
+        profile="smoke",
+        encoder_weights="none",
+        protocol="corrected",
+        results_root=tmp_path,
     )
     eval.table1(request)
     shown = capsys.readouterr().out
@@ -586,10 +730,13 @@ def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatc
     assert len(times) == 2
     eval.table2(request)
     trained = {path: path.stat().st_mtime_ns for path in runs.rglob("weights.h5")}
-    assert len(trained) == 3 and times.items() <= trained.items()  # Original is the network prep_aug of table 1
+    assert (
+        len(trained) == 3 and times.items() <= trained.items()
+    )  # Original is the network prep_aug of table 1
     results = tmp_path / "demo/brecahad_slicing"  # synthetic data never reach the real results
     first, table = (
-        pandas.read_csv(results / f"{name}.csv").set_index(["row", "metric"])["mean"] for name in ("table1", "table2")
+        pandas.read_csv(results / f"{name}.csv").set_index(["row", "metric"])["mean"]
+        for name in ("table1", "table2")
     )
     assert first["prep_aug", "test_dice"] == table["original", "test_dice"]
     assert table["original", "size"] == 6
@@ -600,7 +747,9 @@ def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatc
     samples = data.load(data_set, config)
     tiles = data.split(samples, config)["test"]
     tested = {samples[tile.number].id for tile in tiles}
-    stored = {image_id: iter(np.load(folder / f"predictions/{image_id}.npy")) for image_id in tested}
+    stored = {
+        image_id: iter(np.load(folder / f"predictions/{image_id}.npy")) for image_id in tested
+    }
     dice = []
     for tile in tiles:
         pred = next(stored[samples[tile.number].id]) >= 0.5
@@ -618,7 +767,15 @@ def test_merged_maps_are_the_mean_of_the_tiles_where_there_are_some(data_set, tm
     config = replace(TINY, tiles="p256_s128", protocol="published")
     samples = data.load(data_set, config)
     tiles = [tile for tile in data.split(samples, config)["test"] if tile.number == 2]
-    run = type("Run", (), {"load_prediction": lambda self, _: [np.full((64, 64), 0.1 * k) for k in range(len(tiles))]})
+    run = type(
+        "Run",
+        (),
+        {
+            "load_prediction": lambda self, _: [
+                np.full((64, 64), 0.1 * k) for k in range(len(tiles))
+            ]
+        },
+    )
     merged, tested = eval.merged(run(), samples, 2, config)
     values = {(r, c): [] for r in (10, 100, 200) for c in (10, 100, 200)}
     for (row, column), seen in values.items():
@@ -652,7 +809,9 @@ def test_the_real_images(capsys):
     for name in SETS:
         for seed in range(3):
             parts = data.split(samples, replace(config, tiles=name, seed=seed))
-            train_ids, test_ids = ({samples[tile.number].id for tile in parts[part]} for part in ("train", "test"))
+            train_ids, test_ids = (
+                {samples[tile.number].id for tile in parts[part]} for part in ("train", "test")
+            )
             assert not {i.split("-")[0] for i in train_ids} & {i.split("-")[0] for i in test_ids}
             assert len({"Case_10-07", "Case_10-08"} & test_ids) in (0, 2)  # two views that overlap
             assert 0.1 < len(test_ids) / len(samples) < 0.3

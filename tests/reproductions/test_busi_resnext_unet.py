@@ -14,12 +14,22 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from tensorflow import keras
 
-from common import images, manifests, phantoms, published, splits, training
 from common.cli import Request
+from common.datasets import manifests, phantoms, splits
 from common.errors import InputError
-from common.images import read_mask, read_rgb, write_png
+from common.imaging import reading
+from common.imaging.reading import read_mask, read_rgb, write_png
+from common.published import schema
+from common.training import fit
 from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predict, train
-from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, ENCODERS, PATCH, PROFILES, Config
+from reproductions.busi_resnext_unet.config import (
+    CLASSES,
+    COLOURS,
+    ENCODERS,
+    PATCH,
+    PROFILES,
+    Config,
+)
 
 TINY = replace(PROFILES["smoke"], encoder="vgg16", encoder_weights="none", epochs=1)
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "busi"
@@ -54,25 +64,36 @@ def sample(mask, sample_id="benign (1)"):
 
 def test_the_profiles_keep_what_the_paper_gives():
     paper = PROFILES["paper"]
-    given = (paper.epochs, paper.learning_rate, paper.batch_size, paper.input_size, paper.epoch_share)
+    given = (
+        paper.epochs,
+        paper.learning_rate,
+        paper.batch_size,
+        paper.input_size,
+        paper.epoch_share,
+    )
     assert given == (100, 1e-4, 16, PATCH, 1.0)
     quick = PROFILES["quick"]
     shortened = ("profile", "input_size", "epoch_share", "epochs", "learning_rate")
     assert replace(quick, **{name: getattr(paper, name) for name in shortened}) == paper
     assert (
-        Config(seed=2, loss="dice_focal").run_id == "resnext50-imagenet-published-paper-float32-seed2-loss=dice_focal"
+        Config(seed=2, loss="dice_focal").run_id
+        == "resnext50-imagenet-published-paper-float32-seed2-loss=dice_focal"
     )
 
 
 def test_every_published_number_has_code_that_regenerates_it():
-    names = set(metrics.aggregate(metrics.per_image([sample([[0, 1, 2]])], *[[np.array([[0, 1, 2]])]] * 2)))
+    names = set(
+        metrics.aggregate(metrics.per_image([sample([[0, 1, 2]])], *[[np.array([[0, 1, 2]])]] * 2))
+    )
     for table, rows, count in (("table3", ENCODERS, 12), ("table4", ["resnext50"], 2)):
-        numbers = list(published.load(eval.PUBLISHED / f"{table}.yaml").numbers())
+        numbers = list(schema.load(eval.PUBLISHED / f"{table}.yaml").numbers())
         assert len(numbers) == count
         assert {row for row, _, _ in numbers} == set(rows) <= set(eval.LABELS)
         assert {metric for _, metric, _ in numbers} <= names
     for table, rows in (("table1", (*data.VALUES, "total")), ("params", ENCODERS)):
-        assert {row for row, _, _ in published.load(eval.PUBLISHED / f"{table}.yaml").numbers()} == set(rows)
+        assert {
+            row for row, _, _ in schema.load(eval.PUBLISHED / f"{table}.yaml").numbers()
+        } == set(rows)
 
 
 def test_the_three_parameter_counts_are_the_published_ones(tmp_path):
@@ -98,10 +119,22 @@ def test_masks_of_an_image_are_merged_and_take_the_value_of_their_class(folder):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        (lambda f: (f / "benign/benign (2)_mask.png").unlink(), r"benign \(2\)\.png: an image without a mask"),
-        (lambda f: (f / "benign/benign (2).png").unlink(), r"benign \(2\)_mask\.png: a mask without its image"),
-        (lambda f: write_png(f / "benign/benign (1)_mask_1.png", np.zeros((5, 4), bool)), r"_mask_1\.png.*is 4x5"),
-        (lambda f: (f / "normal/normal (1).png").write_bytes(b""), r"normal \(1\)\.png: the file is empty"),
+        (
+            lambda f: (f / "benign/benign (2)_mask.png").unlink(),
+            r"benign \(2\)\.png: an image without a mask",
+        ),
+        (
+            lambda f: (f / "benign/benign (2).png").unlink(),
+            r"benign \(2\)_mask\.png: a mask without its image",
+        ),
+        (
+            lambda f: write_png(f / "benign/benign (1)_mask_1.png", np.zeros((5, 4), bool)),
+            r"_mask_1\.png.*is 4x5",
+        ),
+        (
+            lambda f: (f / "normal/normal (1).png").write_bytes(b""),
+            r"normal \(1\)\.png: the file is empty",
+        ),
         (lambda f: [shutil.rmtree(f / name) for name in data.VALUES], "no benign/benign"),
     ],
 )
@@ -124,7 +157,11 @@ def test_the_published_split_is_70_20_10_by_image(monkeypatch):
     monkeypatch.setattr(data, "find", lambda folder: ids)
     data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="")
     split = data.split(data_set, Config())
-    assert {part: len(members) for part, members in split.items()} == {"train": 546, "validation": 156, "test": 78}
+    assert {part: len(members) for part, members in split.items()} == {
+        "train": 546,
+        "validation": 156,
+        "test": 78,
+    }
     assert list(split) == ["train", "validation", "test"]
     assert split == data.split(data_set, Config()) != data.split(data_set, Config(seed=1))
 
@@ -133,7 +170,11 @@ def test_the_corrected_split_keeps_near_duplicates_together(data_root):
     data_set = manifests.find("busi", data_root)
     samples = data.load(data_set.folder, data.find(data_set.folder))
     groups = duplicates.find({s.id: s.image for s in samples})
-    assert groups == [["benign (1)", "benign (6)"], ["malignant (1)", "malignant (4)"], ["normal (1)", "normal (3)"]]
+    assert groups == [
+        ["benign (1)", "benign (6)"],
+        ["malignant (1)", "malignant (4)"],
+        ["normal (1)", "normal (3)"],
+    ]
     owners = {**{s.id: s.id for s in samples}, **{i: group[0] for group in groups for i in group}}
     for seed in range(8):
         splits.check_disjoint(data.split(data_set, Config(protocol="corrected", seed=seed)), owners)
@@ -148,7 +189,9 @@ def test_the_committed_groups_are_used_for_the_real_images(monkeypatch):
     monkeypatch.setattr(data, "find", lambda folder: dict.fromkeys(members + singles))
     data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="")
     split = data.split(data_set, Config(protocol="corrected"))
-    splits.check_disjoint(split, {**{i: i for i in singles}, **{i: group[0] for group in groups for i in group}})
+    splits.check_disjoint(
+        split, {**{i: i for i in singles}, **{i: group[0] for group in groups for i in group}}
+    )
     assert [len(part) for part in split.values()] == [546, 156, 78]
 
 
@@ -160,7 +203,11 @@ def test_duplicates_are_found_past_shifts_and_marks_but_no_others_are(folder):
     others = {str(n): read_rgb(folder / f"benign/benign ({n}).png") for n in (2, 3, 4, 5)}
     chain = {"benign (9)": image, **others, "malignant (9)": marked, "normal (9)": shifted}
     groups = duplicates.find(chain)
-    assert groups == [["benign (9)", "malignant (9)", "normal (9)"]] == duplicates.across_classes(groups)
+    assert (
+        groups
+        == [["benign (9)", "malignant (9)", "normal (9)"]]
+        == duplicates.across_classes(groups)
+    )
     assert duplicates.find({"one": image}) == []
 
 
@@ -196,12 +243,22 @@ def test_an_epoch_depends_on_seed_and_number_alone_and_shows_its_share():
 
 def test_batches_hold_prepared_images_and_one_hot_masks():
     rng = np.random.default_rng(0)
-    patches = data.Patches(rng.integers(0, 256, (5, 32, 32, 3), np.uint8), rng.integers(0, 3, (5, 32, 32), np.uint8))
-    seen = list(data.batches(patches, replace(TINY, encoder="resnext50", batch_size=2), epoch=4).as_numpy_iterator())
+    patches = data.Patches(
+        rng.integers(0, 256, (5, 32, 32, 3), np.uint8), rng.integers(0, 3, (5, 32, 32), np.uint8)
+    )
+    seen = list(
+        data.batches(
+            patches, replace(TINY, encoder="resnext50", batch_size=2), epoch=4
+        ).as_numpy_iterator()
+    )
     assert [len(x) for x, _ in seen] == [2, 2, 1]
     order = data.epoch_order(5, replace(TINY, encoder="resnext50"), 4)
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in seen]), patches.images[order])  # raw RGB for ResNeXt
-    np.testing.assert_array_equal(np.concatenate([y for _, y in seen]).argmax(-1), patches.masks[order])
+    np.testing.assert_array_equal(
+        np.concatenate([x for x, _ in seen]), patches.images[order]
+    )  # raw RGB for ResNeXt
+    np.testing.assert_array_equal(
+        np.concatenate([y for _, y in seen]).argmax(-1), patches.masks[order]
+    )
     assert all((y.sum(-1) == 1).all() for _, y in seen)
 
 
@@ -215,7 +272,8 @@ def test_scores_of_two_images_in_closed_form():
         [np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 0]])],
     )
     scores = metrics.aggregate(table)
-    # Per image: background 1/2 and 1, benign 2/3 in the first and no say in the second, malignant nowhere.
+    # Per image: background 1/2 and 1, benign 2/3 in the first and no say in the second, malignant
+    # nowhere.
     assert scores["iou_background"] == pytest.approx(75)
     assert scores["iou_benign"] == pytest.approx(200 / 3)
     assert scores["iou_mean"] == pytest.approx((75 + 200 / 3) / 2)
@@ -228,7 +286,11 @@ def test_scores_of_two_images_in_closed_form():
 
 
 def test_a_lesion_invented_in_a_normal_image_counts_against_its_class():
-    truth, nothing, invented = np.zeros((2, 2), int), np.zeros((2, 2), int), np.array([[2, 0], [0, 0]])
+    truth, nothing, invented = (
+        np.zeros((2, 2), int),
+        np.zeros((2, 2), int),
+        np.array([[2, 0], [0, 0]]),
+    )
     right = metrics.aggregate(metrics.per_image([sample(truth)], [nothing], [nothing]))
     wrong = metrics.aggregate(metrics.per_image([sample(truth)], [invented], [invented]))
     assert right == dict.fromkeys(right, 100) and "iou_malignant" not in right
@@ -247,8 +309,12 @@ def test_scores_agree_with_sets_of_pixels(seed):
         for truth, labels in zip(truths, maps):
             one, other = (set(zip(*np.nonzero(m == value))) for m in (truth, labels))
             by_image += [len(one & other) / len(one | other)] if one | other else []
-        assert scores.get(f"iou_{name}", None) == (pytest.approx(100 * np.mean(by_image)) if by_image else None)
-    assert scores["iou_mean"] == pytest.approx(np.mean([scores[f"iou_{c}"] for c in CLASSES if f"iou_{c}" in scores]))
+        assert scores.get(f"iou_{name}", None) == (
+            pytest.approx(100 * np.mean(by_image)) if by_image else None
+        )
+    assert scores["iou_mean"] == pytest.approx(
+        np.mean([scores[f"iou_{c}"] for c in CLASSES if f"iou_{c}" in scores])
+    )
 
 
 def test_scores_survive_the_file(tmp_path):
@@ -277,7 +343,9 @@ def test_losses_are_0_for_a_perfect_prediction_and_equation_2_has_squares():
 @settings(max_examples=25)
 @given(st.integers(1, 600), st.integers(1, 600), st.sampled_from([(), (1,), (3,)]))
 def test_side_by_side_prediction_gives_every_pixel_back(height, width, channels):
-    image = np.random.default_rng(height * 601 + width).integers(0, 256, (height, width, *channels), np.uint8)
+    image = np.random.default_rng(height * 601 + width).integers(
+        0, 256, (height, width, *channels), np.uint8
+    )
     np.testing.assert_array_equal(model.side_by_side(image, lambda patches: patches), image)
 
 
@@ -288,7 +356,9 @@ def test_patches_are_predicted_in_the_order_of_their_numbers_and_few_at_a_time(t
     def numbered(patches):
         calls.append(len(patches))
         start = sum(calls[:-1])
-        return np.broadcast_to(np.arange(start, start + len(patches))[:, None, None], patches.shape[:3])
+        return np.broadcast_to(
+            np.arange(start, start + len(patches))[:, None, None], patches.shape[:3]
+        )
 
     out = np.memmap(tmp_path / "out", np.uint8, "w+", shape=image.shape[:2])
     assert model.side_by_side(image, numbered, out) is out
@@ -305,8 +375,10 @@ def test_overlapping_prediction_blends_without_seams(shape):
 
 def test_history_gains_the_validation_and_stays_the_same_when_interrupted(tmp_path):
     def run(folder, interrupt_after=None):
-        training.start(0)
-        network = keras.Sequential([keras.layers.Conv2D(3, 1, activation="softmax", input_shape=(32, 32, 3))])
+        fit.start(0)
+        network = keras.Sequential(
+            [keras.layers.Conv2D(3, 1, activation="softmax", input_shape=(32, 32, 3))]
+        )
         iou = keras.metrics.OneHotMeanIoU(3, name="iou")
         network.compile(keras.optimizers.Adam(0.1), model.LOSSES["dice"], metrics=[iou])
         patches = data.Patches(grey(6, 32, 32, 3), grey(6, 32, 32) % 3)
@@ -320,10 +392,19 @@ def test_history_gains_the_validation_and_stays_the_same_when_interrupted(tmp_pa
             scores = network.evaluate(watched, verbose=0, return_dict=True)
             return {f"val_{name}": value for name, value in scores.items()}
 
-        return training.fit(network, lambda e: data.batches(patches, TINY, e), 2, folder, validate=validate)
+        return fit.fit(
+            network, lambda e: data.batches(patches, TINY, e), 2, folder, validate=validate
+        )
 
     whole = run(tmp_path / "whole")
-    assert whole.columns.tolist() == ["epoch", "learning_rate", "loss", "iou", "val_loss", "val_iou"]
+    assert whole.columns.tolist() == [
+        "epoch",
+        "learning_rate",
+        "loss",
+        "iou",
+        "val_loss",
+        "val_iou",
+    ]
     assert whole["val_loss"].nunique() == 2
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", interrupt_after=2)
@@ -337,15 +418,26 @@ def finished(data_root, tmp_path_factory):
 
 def test_a_training_leaves_all_that_the_tables_and_figures_need(finished):
     history = pandas.read_csv(finished.folder / "history.csv")
-    assert history.columns.tolist() == ["epoch", "learning_rate", "loss", "iou", "val_loss", "val_iou"]
+    assert history.columns.tolist() == [
+        "epoch",
+        "learning_rate",
+        "loss",
+        "iou",
+        "val_loss",
+        "val_iou",
+    ]
     test = finished.split["test"]
     assert finished.load_metrics()["id"].tolist() == test
     probabilities = finished.load_prediction(test[0])
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
-    assert {"iou_mean", "dice", "accuracy", "iou_mean_blended"} <= set(metrics.aggregate(finished.load_metrics()))
+    assert {"iou_mean", "dice", "accuracy", "iou_mean_blended"} <= set(
+        metrics.aggregate(finished.load_metrics())
+    )
 
 
-def test_a_finished_training_predicts_files_as_it_predicted_its_test_images(finished, folder, tmp_path):
+def test_a_finished_training_predicts_files_as_it_predicted_its_test_images(
+    finished, folder, tmp_path
+):
     network, config = model.load(finished.folder)
     assert config == TINY
     image_id = finished.split["test"][0]
@@ -389,23 +481,31 @@ def test_images_of_any_size_give_a_mask_and_an_overlay(tmp_path, shape, suffix):
     np.testing.assert_array_equal(mask_of(tmp_path / "a_mask.png"), expected)
     overlay = read_rgb(tmp_path / "a_overlay.png")
     assert overlay.shape == (*shape, 3)
-    np.testing.assert_array_equal(overlay[expected == 0], np.repeat(pixels[..., None], 3, -1)[expected == 0])
+    np.testing.assert_array_equal(
+        overlay[expected == 0], np.repeat(pixels[..., None], 3, -1)[expected == 0]
+    )
     red = 0.6 * pixels[expected == 2] + 0.4 * COLOURS["malignant"][0]
     np.testing.assert_allclose(overlay[expected == 2][:, 0], red, atol=0.51)
     np.testing.assert_allclose(shares, [(expected == c).mean() for c in range(3)])
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"a{suffix}", "a_mask.png", "a_overlay.png"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        [f"a{suffix}", "a_mask.png", "a_overlay.png"]
+    )
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 @pytest.mark.parametrize("packing", [{}, {"compression": "zlib", "tile": (128, 128)}])
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_a_large_tiff_is_predicted_from_disk_to_disk(tmp_path, monkeypatch, packing, channels, overlap):
-    monkeypatch.setattr(images, "LARGE", 1000)
+def test_a_large_tiff_is_predicted_from_disk_to_disk(
+    tmp_path, monkeypatch, packing, channels, overlap
+):
+    monkeypatch.setattr(reading, "LARGE", 1000)
     pixels = grey(300, 520, *channels)
     photometric = "rgb" if channels else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packing)
     counts = []
-    predict.predict(tmp_path / "a.tif", lambda p: counts.append(len(p)) or bright(p), tmp_path, overlap)
+    predict.predict(
+        tmp_path / "a.tif", lambda p: counts.append(len(p)) or bright(p), tmp_path, overlap
+    )
     assert sum(counts) == (2 * 4 if overlap else 2 * 3)
     expected = np.digitize(pixels[..., 0] if channels else pixels, (85, 170))
     with tifffile.TiffFile(tmp_path / "a_mask.tif") as tiff:
@@ -424,7 +524,9 @@ def test_jpeg_and_dicom_are_read(tmp_path):
 
 def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
     def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["predict", *map(str, arguments), "--out", str(tmp_path / "out")])
+        monkeypatch.setattr(
+            "sys.argv", ["predict", *map(str, arguments), "--out", str(tmp_path / "out")]
+        )
         with pytest.raises(SystemExit) as exit_:
             predict.main()
         return exit_.value.code, capsys.readouterr().err
@@ -450,11 +552,15 @@ def test_the_real_folder_holds_what_the_paper_counts():
     counts = pandas.Series([f.image.parent.name for f in files.values()]).value_counts()
     assert counts.to_dict() == {"benign": 437, "malignant": 210, "normal": 133}
     several = {image_id: f for image_id, f in files.items() if len(f.masks) > 1}
-    assert len(several) == 17 and sum(len(f.masks) for f in several.values()) == 17 + 18  # one image has three
+    assert (
+        len(several) == 17 and sum(len(f.masks) for f in several.values()) == 17 + 18
+    )  # one image has three
     grown = 0
     for loaded, (image_id, f) in zip(data.load(folder, several), several.items()):
         parts = [np.array(Image.open(path).convert("L")) > 0 for path in f.masks]
-        np.testing.assert_array_equal(loaded.mask, np.any(parts, axis=0) * data.VALUES[image_id.split()[0]])
+        np.testing.assert_array_equal(
+            loaded.mask, np.any(parts, axis=0) * data.VALUES[image_id.split()[0]]
+        )
         grown += (loaded.mask > 0).sum() > parts[0].sum()
     assert grown == 16  # the second mask of benign (58) lies within the first
 

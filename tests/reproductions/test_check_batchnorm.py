@@ -43,7 +43,9 @@ def test_averages_are_those_of_the_moments_of_each_batch_and_nothing_else_change
             means = np.mean([batch.mean((0, 1, 2)) for batch in seen], axis=0)
             np.testing.assert_allclose(layer.moving_mean, means, rtol=1e-4, atol=1e-5)
     changed = {w.name for w in net.weights if not np.array_equal(w, before[w.name])}
-    assert changed == {f"{layer}/moving_{part}:0" for layer in ("first", "second") for part in ("mean", "variance")}
+    assert changed == {
+        f"{layer}/moving_{part}:0" for layer in ("first", "second") for part in ("mean", "variance")
+    }
 
 
 def test_under_its_own_statistics_a_network_does_what_it_does_in_training():

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from common import training
 from common.errors import InputError
+from common.training import fit
 from reproductions.brain_tumour_mask_rcnn import matterport
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES
 
@@ -23,7 +23,7 @@ KINDS = {2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_vari
 def network():
     from reproductions.brain_tumour_mask_rcnn import model
 
-    training.start(0, deterministic_on_gpu=False)
+    fit.start(0, deterministic_on_gpu=False)
     return model.build(replace(PROFILES["smoke"], encoder_weights="none")).network
 
 
@@ -56,23 +56,34 @@ def test_layers_compute_what_they_compute_there(network, arrays, tmp_path):
 
     patch = rng.normal(size=(7, 7, 3))  # RGB
     response = np.tensordot(patch, arrays["conv1"][0], 3)
-    np.testing.assert_allclose(np.tensordot(patch[..., ::-1], here["conv1"].get_weights()[0], 3), response, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.tensordot(patch[..., ::-1], here["conv1"].get_weights()[0], 3), response, rtol=1e-5
+    )
 
     for name in ("bn_conv1", "bn5a_branch2c", "mrcnn_mask_bn3"):
         (gamma, beta, mean, variance), layer = arrays[name], here[name]
         x = rng.normal(size=len(gamma))
         ours = layer.get_weights()
         normalised = ours[0] * (x - ours[2]) / np.sqrt(ours[3] + layer.epsilon) + ours[1]
-        np.testing.assert_allclose(normalised, gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta, rtol=1e-4)
+        np.testing.assert_allclose(
+            normalised, gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta, rtol=1e-4
+        )
 
     region = rng.normal(size=(7, 7, 256))
     dense = region.ravel() @ here["mrcnn_class_conv1"].get_weights()[0]
-    np.testing.assert_allclose(dense, np.tensordot(region, arrays["mrcnn_class_conv1"][0], 3), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(
+        dense, np.tensordot(region, arrays["mrcnn_class_conv1"][0], 3), rtol=1e-3, atol=1e-2
+    )
 
     x = rng.normal(size=512)
-    (kernel, bias), (own_kernel, own_bias) = arrays["rpn_class_raw"], here["rpn_class_raw"].get_weights()
+    (kernel, bias), (own_kernel, own_bias) = (
+        arrays["rpn_class_raw"],
+        here["rpn_class_raw"].get_weights(),
+    )
     logits = (x @ kernel[0, 0] + bias).reshape(3, 2)  # of background and object, for three anchors
-    np.testing.assert_allclose(x @ own_kernel[0, 0] + own_bias, logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        x @ own_kernel[0, 0] + own_bias, logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.slow
@@ -88,15 +99,21 @@ def test_proposals_lie_where_they_lie_there(network, arrays, tmp_path):
         )
     )
     for ratio, there, here in zip((0.5, 1, 2), theirs, ours):
-        sides = np.array([anchor_size * stride * ratio**-0.5, anchor_size * stride * ratio**0.5])  # height, width
+        sides = np.array(
+            [anchor_size * stride * ratio**-0.5, anchor_size * stride * ratio**0.5]
+        )  # height, width
         centre = row * stride + there[:2] * 0.1 * sides
-        np.testing.assert_allclose((row + 0.5) * stride + here[:2] * sides, centre, rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(
+            (row + 0.5) * stride + here[:2] * sides, centre, rtol=1e-3, atol=1e-2
+        )
         np.testing.assert_allclose(here[2:], 0.2 * there[2:], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
 def test_the_pyramid_ends_in_every_other_pixel_and_outputs_stay(network, arrays, tmp_path):
-    scores = next(part for part in network.detection_head[0].submodules if part.name == "detection-scores")
+    scores = next(
+        part for part in network.detection_head[0].submodules if part.name == "detection-scores"
+    )
     before = scores.get_weights()
     matterport.load_weights(network, write(tmp_path / "coco.h5", arrays))
     np.testing.assert_array_equal(scores.get_weights()[0], before[0])

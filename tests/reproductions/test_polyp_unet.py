@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow import keras
 
-from common import dice, manifests, phantoms, published, training
 from common.cli import Request
+from common.datasets import manifests, phantoms
 from common.errors import InputError
-from common.images import write_png
+from common.imaging.reading import write_png
+from common.metrics import dice
+from common.published import schema
+from common.training import fit
 from reproductions.polyp_unet import data, eval, metrics, model, train
 from reproductions.polyp_unet.config import PROFILES, Config
 
@@ -66,19 +69,36 @@ def pattern(seed, size=48):
 
 def test_the_profiles_keep_what_the_source_gives():
     paper = PROFILES["paper"]
-    assert (paper.input_size, paper.epochs, paper.learning_rate, paper.rate_step) == (256, 150, 1e-3, 30)
+    assert (paper.input_size, paper.epochs, paper.learning_rate, paper.rate_step) == (
+        256,
+        150,
+        1e-3,
+        30,
+    )
     assert (paper.batch_size, paper.width, paper.dropout) == (16, 64, 0.3)
     assert (paper.optimiser, paper.loss) == ("adam_step", "dice")
     assert (paper.rotation, paper.affine_rotation, paper.affine_scale) == (30, 20, (0.8, 1.2))
-    assert replace(PROFILES["quick"], profile="paper", input_size=256, width=64, epochs=150, rate_step=30) == paper
+    assert (
+        replace(
+            PROFILES["quick"], profile="paper", input_size=256, width=64, epochs=150, rate_step=30
+        )
+        == paper
+    )
     assert Config(seed=2, loss="focal").run_id == "unet-published-paper-float32-seed2-loss=focal"
-    assert Config(architecture="attention_unet").run_id == "attention_unet-published-paper-float32-seed0"
+    assert (
+        Config(architecture="attention_unet").run_id
+        == "attention_unet-published-paper-float32-seed0"
+    )
 
 
 def test_every_published_number_has_code_that_regenerates_it():
-    reference = published.load(eval.PUBLISHED)
-    scores = metrics.aggregate(metrics.per_image([sample([[0, 1]])], [np.zeros((1, 2))], 0.5), Config())
-    assert {(row, metric) for row, metric, _ in reference.numbers()} <= {("unet", metric) for metric in scores}
+    reference = schema.load(eval.PUBLISHED)
+    scores = metrics.aggregate(
+        metrics.per_image([sample([[0, 1]])], [np.zeros((1, 2))], 0.5), Config()
+    )
+    assert {(row, metric) for row, metric, _ in reference.numbers()} <= {
+        ("unet", metric) for metric in scores
+    }
     assert len(list(reference.numbers())) == 5
     assert reference.batch_size == PROFILES["paper"].batch_size
     assert set(eval.IMPROVEMENTS) >= set(reference.rows)
@@ -90,7 +110,11 @@ def test_every_published_number_has_code_that_regenerates_it():
 def test_a_medsegbench_file_comes_divided_with_its_centres(data_root):
     data_set = data.find(data_root)
     parts = data.load(data_set, TINY)
-    assert {part: len(samples) for part, samples in parts.items()} == {"train": 10, "validation": 4, "test": 6}
+    assert {part: len(samples) for part, samples in parts.items()} == {
+        "train": 10,
+        "validation": 4,
+        "test": 6,
+    }
     assert [s.id for s in parts["test"]][:2] == ["test_0000", "test_0001"]
     assert [s.centre for s in parts["test"]] == ["C1", "C2"] * 3
     with np.load(data_set.folder / "polypgen_256.npz") as archive:
@@ -102,7 +126,9 @@ def test_without_centres_in_the_file_none_is_known(packed):
     without = {f"test_images_{centre}": None for centre in data.CENTRES}
     assert {s.centre for s in packed(**without)["test"]} == {data.UNKNOWN}
     images = np.full((2, 32, 32, 3), 7, np.uint8)
-    found = packed(test_images=images, test_label=np.zeros((2, 32, 32, 1), np.uint8))["test"]  # masks may have an axis
+    found = packed(test_images=images, test_label=np.zeros((2, 32, 32, 1), np.uint8))[
+        "test"
+    ]  # masks may have an axis
     assert [(s.centre, s.mask.shape) for s in found] == [(data.UNKNOWN, (32, 32))] * 2
 
 
@@ -113,14 +139,26 @@ IMAGES, MASKS = np.zeros((4, 32, 32, 3), np.uint8), np.zeros((4, 32, 32), np.uin
     ("changes", "message"),
     [
         ({"val_label": None}, r"expected the arrays train_images, .*; val_label missing"),
-        ({"val_images": IMAGES[..., 0]}, r"val_images: expected uint8 \(n, H, W, 3\), got uint8 \(4, 32, 32\)"),
+        (
+            {"val_images": IMAGES[..., 0]},
+            r"val_images: expected uint8 \(n, H, W, 3\), got uint8 \(4, 32, 32\)",
+        ),
         ({"val_images": IMAGES.astype(np.float32)}, r"val_images: expected uint8 .*, got float32"),
         ({"val_images": IMAGES[:0]}, r"val_images: expected uint8"),
-        ({"val_label": MASKS[:3]}, r"val_label: expected the shape \(4, 32, 32\), got \(3, 32, 32\)"),
+        (
+            {"val_label": MASKS[:3]},
+            r"val_label: expected the shape \(4, 32, 32\), got \(3, 32, 32\)",
+        ),
         ({"val_label": MASKS[:, 1:]}, r"val_label: expected the shape"),
-        ({"test_label": np.full((6, 32, 32), 255, np.uint8)}, r"test_label: .* the values 0 and 1, got 255"),
+        (
+            {"test_label": np.full((6, 32, 32), 255, np.uint8)},
+            r"test_label: .* the values 0 and 1, got 255",
+        ),
         ({"val_label": MASKS + 0.5}, r"val_label: .* the values 0 and 1, got 0\.5"),
-        ({"val_label": np.array([None] * 4)}, r"expected an npz file of plain arrays \(Object arrays cannot"),
+        (
+            {"val_label": np.array([None] * 4)},
+            r"expected an npz file of plain arrays \(Object arrays cannot",
+        ),
     ],
 )
 def test_a_wrong_array_is_named(packed, changes, message):
@@ -140,7 +178,9 @@ def test_a_damaged_file_is_one_line(data_root, tmp_path, breakage):
         content[len(content) // 10] ^= 255 * (breakage == "bits")
         path.write_bytes({"truncated": content[:-99], "text": b"<html>", "bits": content}[breakage])
     data_set = manifests.DataSet("polypgen", "", tmp_path, synthetic=True, fingerprint="")
-    with pytest.raises(InputError, match=r"polypgen_256\.npz: expected an npz file of plain arrays \(\S"):
+    with pytest.raises(
+        InputError, match=r"polypgen_256\.npz: expected an npz file of plain arrays \(\S"
+    ):
         data.load(data_set, TINY)
 
 
@@ -156,11 +196,19 @@ def test_a_folder_is_divided_by_the_seed(data_root, capsys):
     data_set = data.find(data_root / "alone")
     assert "data: kvasir_standin phantoms (synthetic)" in capsys.readouterr().out
     parts = data.load(data_set, TINY)
-    assert {part: len(samples) for part, samples in parts.items()} == {"train": 16, "validation": 2, "test": 2}
+    assert {part: len(samples) for part, samples in parts.items()} == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
     ids = [s.id for samples in parts.values() for s in samples]
     assert len(set(ids)) == 20
     again, other = (data.load(data_set, replace(TINY, seed=seed)) for seed in (0, 1))
-    assert [s.id for s in again["test"]] == [s.id for s in parts["test"]] != [s.id for s in other["test"]]
+    assert (
+        [s.id for s in again["test"]]
+        == [s.id for s in parts["test"]]
+        != [s.id for s in other["test"]]
+    )
     assert {s.centre for s in parts["test"]} == {data.UNKNOWN}
 
 
@@ -169,7 +217,9 @@ def test_a_broken_folder_is_named(data_root, tmp_path):
     shutil.copytree(data_root / "alone/polyp/kvasir_256", folder)
     data_set = data.find(tmp_path)
     write_png(folder / "masks/0003.png", np.full((32, 32), 99, np.uint8))
-    with pytest.raises(InputError, match=r"0003\.png: expected a mask with the values 0/255 or 0/1, got 99"):
+    with pytest.raises(
+        InputError, match=r"0003\.png: expected a mask with the values 0/255 or 0/1, got 99"
+    ):
         data.load(data_set, TINY)
     (folder / "masks/0003.png").unlink()
     with pytest.raises(InputError, match=r"0003\.png: no such file, expected the mask of"):
@@ -197,7 +247,9 @@ def test_what_is_drawn_moves_the_mask():
     mask = pattern(3)
     image = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
     moved = [data.augment(image, mask, seed, replace(CORRECTED, **PLAIN))[1] for seed in range(20)]
-    assert np.median([(one != mask).mean() for one in moved]) > 0.02  # a draw may come close to none
+    assert (
+        np.median([(one != mask).mean() for one in moved]) > 0.02
+    )  # a draw may come close to none
 
 
 def test_flips_are_exact_and_each_is_as_likely():
@@ -224,7 +276,11 @@ def test_rotation_and_scale_are_about_the_centre_and_within_their_ranges():
         _, moved = data.augment(image, mask, seed, replace(CORRECTED, **PLAIN))
         rows, columns = np.nonzero(moved)
         assert abs(rows.mean() - 32) < 0.3 and abs(columns.mean() - 32) < 0.3
-        angles.append(np.degrees(0.5 * np.arctan2(2 * np.cov(rows, columns)[0, 1], np.var(rows) - np.var(columns))))
+        angles.append(
+            np.degrees(
+                0.5 * np.arctan2(2 * np.cov(rows, columns)[0, 1], np.var(rows) - np.var(columns))
+            )
+        )
         scales.append(np.sqrt(moved.sum() / mask.sum()))
     assert 35 < max(np.abs(angles)) < 51
     assert 0.78 < min(scales) < 0.85 and 1.15 < max(scales) < 1.22
@@ -257,13 +313,19 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
 def test_batches_are_augmented_for_training_and_plain_for_validation(data_root):
     samples = data.load(data.find(data_root), CORRECTED)["train"]
     material = data.inputs(samples, 32)
-    spec = (tf.TensorSpec((None, 32, 32, 3), tf.float32), tf.TensorSpec((None, 32, 32, 1), tf.float32))
-    assert {str(data.batches(material, CORRECTED, epoch).element_spec) for epoch in (0, 1, None)} == {str(spec)}
+    spec = (
+        tf.TensorSpec((None, 32, 32, 3), tf.float32),
+        tf.TensorSpec((None, 32, 32, 1), tf.float32),
+    )
+    assert {
+        str(data.batches(material, CORRECTED, epoch).element_spec) for epoch in (0, 1, None)
+    } == {str(spec)}
     images, masks = (np.concatenate(part) for part in zip(*data.batches(material, CORRECTED)))
     np.testing.assert_allclose(images, [s.image / 255 for s in samples], atol=1e-6)
     np.testing.assert_array_equal(masks[..., 0], [s.mask for s in samples])
     first, again, other = (
-        np.concatenate([images for images, _ in data.batches(material, CORRECTED, epoch)]) for epoch in (0, 0, 1)
+        np.concatenate([images for images, _ in data.batches(material, CORRECTED, epoch)])
+        for epoch in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -279,42 +341,64 @@ def test_batches_are_augmented_for_training_and_plain_for_validation(data_root):
 
 
 def test_the_network_is_the_one_that_the_source_describes():
-    training.start(0)
+    fit.start(0)
     network = model.build(Config())
     names = [layer.__class__.__name__ for layer in network.layers]
-    counts = {name: names.count(name) for name in ("Conv2D", "BatchNormalization", "SpatialDropout2D", "MaxPooling2D")}
-    assert counts == {"Conv2D": 19, "BatchNormalization": 18, "SpatialDropout2D": 9, "MaxPooling2D": 4}
-    filters = [layer.filters for layer in network.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
+    counts = {
+        name: names.count(name)
+        for name in ("Conv2D", "BatchNormalization", "SpatialDropout2D", "MaxPooling2D")
+    }
+    assert counts == {
+        "Conv2D": 19,
+        "BatchNormalization": 18,
+        "SpatialDropout2D": 9,
+        "MaxPooling2D": 4,
+    }
+    filters = [
+        layer.filters for layer in network.layers if isinstance(layer, keras.layers.Conv2DTranspose)
+    ]
     assert filters == [512, 256, 128, 64]
     trainable = sum(keras.backend.count_params(weight) for weight in network.trainable_weights)
-    assert trainable == 31_043_521  # 3 channels in, 1 out, biases in every convolution, BatchNorm after those of 3×3
-    seeds = [layer.seed for layer in network.layers if isinstance(layer, training.SpatialDropout2D)]
+    assert (
+        trainable == 31_043_521
+    )  # 3 channels in, 1 out, biases in every convolution, BatchNorm after those of 3×3
+    seeds = [layer.seed for layer in network.layers if isinstance(layer, fit.SpatialDropout2D)]
     assert len(set(seeds)) == 9
 
 
 @pytest.mark.parametrize("architecture", ["unet", "attention_unet"])
 def test_probabilities_are_float32_of_the_size_of_the_image(architecture):
     config = replace(TINY, architecture=architecture, precision="mixed_bfloat16")
-    training.start(0, config.precision)
+    fit.start(0, config.precision)
     network = model.build(config)
-    training.start(0)  # leaves no policy behind
+    fit.start(0)  # leaves no policy behind
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((32, 32), (32, 32), (50, 40), (9, 9), (64, 64))]
+    images = [
+        rng.integers(0, 256, (*size, 3), np.uint8)
+        for size in ((32, 32), (32, 32), (50, 40), (9, 9), (64, 64))
+    ]
     maps = model.predict(network, images, config)
     assert [m.shape for m in maps] == [image.shape[:2] for image in images]
     assert {m.dtype for m in maps} == {np.dtype(np.float32)}
     for m in maps:
         assert 0 < m.min() < m.max() < 1
-    np.testing.assert_array_equal(maps[1], network.predict_on_batch(images[1][None] / np.float32(255))[0, ..., 0])
+    np.testing.assert_array_equal(
+        maps[1], network.predict_on_batch(images[1][None] / np.float32(255))[0, ..., 0]
+    )
 
 
 def test_losses_have_their_closed_form_values():
     true = np.zeros((2, 2, 2, 1), np.float32)
     true[0, 0] = 1  # one image with two polyp pixels, one without any
     pred = np.full_like(true, 0.25)
-    values = {name: float(loss(true, tf.constant(pred))) for name, loss in model.losses(foreground=0.25).items()}
+    values = {
+        name: float(loss(true, tf.constant(pred)))
+        for name, loss in model.losses(foreground=0.25).items()
+    }
     bce = -(2 * np.log(0.25) + 6 * np.log(0.75)) / 8
-    assert values["dice"] == pytest.approx(1 - 2 * 0.5 / (2 + 2), abs=1e-5)  # over the batch, not per image
+    assert values["dice"] == pytest.approx(
+        1 - 2 * 0.5 / (2 + 2), abs=1e-5
+    )  # over the batch, not per image
     assert values["bce_dice"] == pytest.approx(values["dice"] + bce, abs=1e-5)
     focal = -(2 * 0.25 * 0.75**2 * np.log(0.25) + 6 * 0.75 * 0.25**2 * np.log(0.75)) / 8
     assert values["focal"] == pytest.approx(focal, abs=1e-5)
@@ -349,7 +433,10 @@ def test_the_learning_rate_follows_the_history():
     assert train.learning_rate(plateau, history) == 5e-4
     assert train.learning_rate(plateau, history + [{"val_loss": 0.6}] * 10) == 5e-4
     assert train.learning_rate(plateau, history + [{"val_loss": 0.6}] * 11) == 2.5e-4
-    assert train.learning_rate(plateau, history + [{"val_loss": 0.4}] + [{"val_loss": 0.6}] * 10) == 5e-4
+    assert (
+        train.learning_rate(plateau, history + [{"val_loss": 0.4}] + [{"val_loss": 0.6}] * 10)
+        == 5e-4
+    )
 
 
 # Metrics
@@ -362,7 +449,9 @@ def test_the_two_divisors_differ_by_exactly_the_batch_size_for_full_batches(seed
     config = replace(TINY, batch_size=4)
     samples = [sample(rng.random((6, 6)) > 0.6, str(k)) for k in range(4 * count)]
     table = metrics.per_image(samples, [rng.random((6, 6)) for _ in samples], 0.3)
-    wrong, right = (metrics.aggregate(table, replace(config, protocol=p)) for p in ("published", "corrected"))
+    wrong, right = (
+        metrics.aggregate(table, replace(config, protocol=p)) for p in ("published", "corrected")
+    )
     for name in ("accuracy", "precision", "recall"):
         assert right[name] == pytest.approx(4 * wrong[name], rel=1e-12)
         assert right[name] == wrong[f"{name}_mean_of_batches"]
@@ -378,7 +467,8 @@ def test_scores_by_hand():
     assert table["f1"].tolist() == pytest.approx([2 / 3, 2 / 3, 1])
     assert table[["tp", "tuned_tp"]].to_numpy().tolist() == [[4, 4], [4, 0], [0, 0]]
     scores = metrics.aggregate(table, replace(TINY, batch_size=2))
-    # The first batch has 8 of 12 polyp pixels found and 4 invented, the second neither polyps nor inventions.
+    # The first batch has 8 of 12 polyp pixels found and 4 invented, the second neither polyps nor
+    # inventions.
     assert scores["precision"] == pytest.approx((8 / 12 + 1) / 3)
     assert scores["precision_mean_of_batches"] == pytest.approx((8 / 12 + 1) / 2)
     assert scores["recall_pooled"] == pytest.approx(8 / 12)
@@ -396,18 +486,24 @@ def test_the_threshold_is_the_one_with_the_best_validation_f1():
     truth = pattern(3)
     maps = [np.where(truth, 0.72, 0.68), np.where(truth, 0.9, 0.1)]
     assert metrics.best_threshold([sample(truth)] * 2, maps) == 0.7
-    assert metrics.best_threshold([sample(truth)], maps[1:]) == 0.5  # of equals the one in the middle
+    assert (
+        metrics.best_threshold([sample(truth)], maps[1:]) == 0.5
+    )  # of equals the one in the middle
 
 
 # From phantoms to tables
 
 
 def test_the_source_and_the_protocol_are_told_apart(data_root):
-    standin = replace(data.find(data_root / "alone"), synthetic=False, title="Kvasir-SEG stand-in (…)")
+    standin = replace(
+        data.find(data_root / "alone"), synthetic=False, title="Kvasir-SEG stand-in (…)"
+    )
     run = type("Run", (), {"config": {"encoder_weights": "none"}})
     paper = PROFILES["paper"]
     row = eval.Regenerated("unet", paper, run)
-    assert eval._conditions(row, standin).differences == ("Kvasir-SEG stand-in (…) instead of PolypGen",)
+    assert eval._conditions(row, standin).differences == (
+        "Kvasir-SEG stand-in (…) instead of PolypGen",
+    )
     whole = replace(standin, name="polypgen")
     assert eval._conditions(row, whole).differences == ()
     corrected = row._replace(config=replace(paper, protocol="corrected"))
@@ -420,16 +516,22 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
     request = Request(data_root=data_root, profile="smoke", results_root=tmp_path)
     eval.table(request)
     shown = capsys.readouterr().out
-    assert shown.count("5 published: 0 match, 0 within, 0 above, 0 below, 5 not comparable, 0 not run") == 2
+    assert (
+        shown.count("5 published: 0 match, 0 within, 0 above, 0 below, 5 not comparable, 0 not run")
+        == 2
+    )
     assert "precision      0.0142   0.2272" in shown and "recall         0.0377   0.6032" in shown
     assert "0.0206; of 16 times these: 0.3301" in shown.replace("\n", " ")
     results = tmp_path / "demo/polyp_unet"  # synthetic data never reach the real results
     table = pandas.read_csv(results / "table.csv").set_index(["protocol", "metric"])["mean"]
 
-    # An independent recount from the saved probability maps; and 6 test images in batches of 4 are two batches.
+    # An independent recount from the saved probability maps; and 6 test images in batches of 4 are
+    # two batches.
     folder = next((tmp_path / "demo/runs/polyp_unet").glob("polypgen-unet-published-*"))
     tests = data.load(data.find(data_root), TINY)["test"]
-    matrices = [dice.confusion(s.mask, np.load(folder / f"predictions/{s.id}.npy") >= 0.5) for s in tests]
+    matrices = [
+        dice.confusion(s.mask, np.load(folder / f"predictions/{s.id}.npy") >= 0.5) for s in tests
+    ]
     assert table["published", "f1"] == pytest.approx(dice.f1(np.stack(matrices)), abs=1e-6)
     batches = [dice.recall(sum(matrices[:4])), dice.recall(sum(matrices[4:]))]
     assert table["published", "recall"] == pytest.approx(sum(batches) / 6, abs=1e-6)
@@ -437,16 +539,22 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
     assert sorted(set(centres["row"])) == ["C1", "C2"]
 
     # What the two protocols trained on differs, and so does what they ended with.
-    histories = {p.parent.name.split("-")[2]: pandas.read_csv(p) for p in results.rglob("history.csv")}
+    histories = {
+        p.parent.name.split("-")[2]: pandas.read_csv(p) for p in results.rglob("history.csv")
+    }
     assert set(histories) == {"published", "corrected"}
     assert histories["published"]["learning_rate"].tolist() == pytest.approx([1e-3, 1e-4])
     assert (histories["published"]["loss"] != histories["corrected"]["loss"]).all()
 
-    monkeypatch.setattr(eval, "IMPROVEMENTS", {name: eval.IMPROVEMENTS[name] for name in ("unet", "attention_unet")})
+    monkeypatch.setattr(
+        eval, "IMPROVEMENTS", {name: eval.IMPROVEMENTS[name] for name in ("unet", "attention_unet")}
+    )
     trained = sorted(tmp_path.rglob("weights.h5"))
     times = [path.stat().st_mtime_ns for path in trained]
     eval.ablation(request)
-    assert [path.stat().st_mtime_ns for path in trained] == times  # the table's network is not trained again
+    assert [
+        path.stat().st_mtime_ns for path in trained
+    ] == times  # the table's network is not trained again
     ablation = pandas.read_csv(results / "ablation.csv").set_index(["row", "metric"])["mean"]
     assert ablation["unet", "f1"] == table["corrected", "f1"]
     assert {row for row, _ in ablation.index} == {"unet", "attention_unet"}
@@ -467,7 +575,11 @@ def test_the_real_stand_in(capsys):
     data_set = data.find(REAL.parents[1])
     assert "data: Kvasir-SEG stand-in" in capsys.readouterr().out
     parts = data.load(data_set, PROFILES["paper"])
-    assert {part: len(samples) for part, samples in parts.items()} == {"train": 400, "validation": 50, "test": 50}
+    assert {part: len(samples) for part, samples in parts.items()} == {
+        "train": 400,
+        "validation": 50,
+        "test": 50,
+    }
     samples = [s for part in parts.values() for s in part]
     assert {s.image.shape for s in samples} == {(256, 256, 3)}
     assert np.mean([s.mask.mean() for s in samples]) == pytest.approx(0.152, abs=1e-3)

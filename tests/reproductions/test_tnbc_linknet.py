@@ -11,13 +11,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common import aji, dice, manifests, published
 from common.cli import Request
+from common.datasets import manifests
 from common.errors import InputError
+from common.files import PROJECT
+from common.metrics import aji, dice
+from common.published import schema
 from reproductions.tnbc_linknet import data, eval, metrics, model, train
 from reproductions.tnbc_linknet.config import PROFILES, Config
 
-PROJECT = Path(__file__).resolve().parents[2]
 TINY = replace(PROFILES["smoke"], input_size=32, epochs=1, encoder_weights="none")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "tnbc"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with tnbc/ is not set")
@@ -30,15 +32,25 @@ def folder(phantom_root):
 
 def sample(seed=0, size=64):
     rng = np.random.default_rng(seed)
-    return data.Sample("01_1", rng.integers(0, 256, (size, size, 3), np.uint8), rng.random((size, size)) > 0.5)
+    return data.Sample(
+        "01_1", rng.integers(0, 256, (size, size, 3), np.uint8), rng.random((size, size)) > 0.5
+    )
 
 
 def test_the_profiles_keep_what_the_paper_gives():
     paper = PROFILES["paper"]
-    given = (paper.epochs, paper.learning_rate, paper.input_size, paper.test_fraction, paper.augmentation)
+    given = (
+        paper.epochs,
+        paper.learning_rate,
+        paper.input_size,
+        paper.test_fraction,
+        paper.augmentation,
+    )
     assert given == (20, 1e-4, 512, 0.2, "copies")
     quick = PROFILES["quick"]
-    assert replace(quick, profile="paper", input_size=512) == paper  # what the README says it shortens, and no more
+    assert (
+        replace(quick, profile="paper", input_size=512) == paper
+    )  # what the README says it shortens, and no more
 
 
 def test_a_run_folder_is_named_after_everything_that_differs_from_the_profile():
@@ -51,8 +63,11 @@ def test_every_published_number_has_code_that_regenerates_it():
     names = {"accuracy", "dsc", "f1", "aji"}
     table = metrics.per_image([sample()], [np.zeros((64, 64), np.float32)])
     assert names <= set(metrics.aggregate(table))
-    for target, rows, count in (("table1", {"resnext50", "vgg19", "ensemble"}, 12), ("table2", {"ensemble"}, 4)):
-        reference = published.load(eval.PUBLISHED / f"{target}.yaml")
+    for target, rows, count in (
+        ("table1", {"resnext50", "vgg19", "ensemble"}, 12),
+        ("table2", {"ensemble"}, 4),
+    ):
+        reference = schema.load(eval.PUBLISHED / f"{target}.yaml")
         numbers = list(reference.numbers())
         assert {row for row, _, _ in numbers} == rows <= set(eval.LABELS)
         assert {metric for _, metric, _ in numbers} == names
@@ -179,7 +194,10 @@ def test_scores_are_aggregated_both_ways():
     big[2:18, 2:18] = True
     small[2:4, 2:4] = True
     samples = [data.Sample(name, None, mask) for name, mask in (("a", big), ("b", small))]
-    maps = [big.astype(np.float32), np.zeros((20, 20), np.float32)]  # one perfect, one missed altogether
+    maps = [
+        big.astype(np.float32),
+        np.zeros((20, 20), np.float32),
+    ]  # one perfect, one missed altogether
     table = metrics.per_image(samples, maps)
     scores = metrics.aggregate(table)
     assert scores["dsc"] == scores["f1_per_image"] == 0.5
@@ -188,7 +206,10 @@ def test_scores_are_aggregated_both_ways():
     assert scores["aji"] == 0.5
     assert scores["aji_pooled"] == pytest.approx(256 / 260)
     assert scores["accuracy"] == pytest.approx(1 - 4 / 800)
-    assert table[["nuclei_matched", "nuclei_missed", "nuclei_invented"]].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert table[["nuclei_matched", "nuclei_missed", "nuclei_invented"]].to_numpy().tolist() == [
+        [1, 0, 0],
+        [0, 1, 0],
+    ]
     for _, line in table.iterrows():
         assert line.aji <= line.iou <= line.dsc
 
@@ -196,10 +217,21 @@ def test_scores_are_aggregated_both_ways():
 @pytest.mark.parametrize(
     ("breakage", "message"),
     [
-        (lambda f: shutil.rmtree(f / "GT_01"), r"GT_01/01_1\.png: no such file, expected the mask of"),
+        (
+            lambda f: shutil.rmtree(f / "GT_01"),
+            r"GT_01/01_1\.png: no such file, expected the mask of",
+        ),
         (lambda f: (f / "GT_01/01_1.png").unlink(), r"GT_01/01_1\.png: no such file"),
-        (lambda f: shutil.copy(f / "GT_02/02_1.png", f / "Slide_03/02_1.png"), "another patient has an image of this"),
-        (lambda f: (f / "Slide_01/01_1.png").write_bytes((f / "Slide_01/01_1.png").read_bytes()[:900]), "truncated"),
+        (
+            lambda f: shutil.copy(f / "GT_02/02_1.png", f / "Slide_03/02_1.png"),
+            "another patient has an image of this",
+        ),
+        (
+            lambda f: (f / "Slide_01/01_1.png").write_bytes(
+                (f / "Slide_01/01_1.png").read_bytes()[:900]
+            ),
+            "truncated",
+        ),
     ],
 )
 def test_broken_data_are_named(folder, tmp_path, breakage, message):
@@ -233,16 +265,22 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
     )
     eval.table1(request)
     shown = capsys.readouterr().out
-    assert "12 published: 0 match, 0 within, 0 above, 0 below, 12 not comparable, 0 not run" in shown
+    assert (
+        "12 published: 0 match, 0 within, 0 above, 0 below, 12 not comparable, 0 not run" in shown
+    )
     results = tmp_path / "one/demo/tnbc_linknet"  # synthetic data never reach the real results
     comparison = pandas.read_csv(results / "table1_vs_published.csv")
     assert len(comparison) == 12
     assert comparison["reason"].str.contains("synthetic images").all()
     assert comparison["regenerated"].notna().all()
 
-    # The files hold what the saved probability maps give: an independent recount of the ensemble's pooled F1.
+    # The files hold what the saved probability maps give: an independent recount of the ensemble's
+    # pooled F1.
     split = pandas.read_json(next((tmp_path / "one/demo/runs").rglob("split.json")), typ="series")
-    stored = [sorted((tmp_path / "one/demo/runs").glob(f"*/{name}*/predictions")) for name in ("resnext50", "vgg19")]
+    stored = [
+        sorted((tmp_path / "one/demo/runs").glob(f"*/{name}*/predictions"))
+        for name in ("resnext50", "vgg19")
+    ]
     matrix = 0
     for s in data.load(phantom_root / "tnbc", split["test"], TINY):
         total = sum(np.load(folders[0] / f"{s.id}.npy") for folders in stored)
@@ -260,7 +298,9 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
 
     eval.table1(replace(request, results_root=tmp_path / "two"))
     for path in sorted((tmp_path / "one").rglob("*.csv")):
-        assert (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes() == path.read_bytes(), path
+        assert (
+            tmp_path / "two" / path.relative_to(tmp_path / "one")
+        ).read_bytes() == path.read_bytes(), path
 
 
 @pytest.mark.parametrize("module", ["train", "eval"])
@@ -292,8 +332,17 @@ def test_real_masks_hold_the_nuclei_that_the_specification_counts():
 
 
 def test_batches_do_not_retrace_the_training_step():
-    specs = {str(data.batches([sample(), sample(1)], TINY, epoch).element_spec) for epoch in range(3)}
-    assert specs == {str((tf.TensorSpec((None, 32, 32, 3), tf.float32), tf.TensorSpec((None, 32, 32, 1), tf.float32)))}
+    specs = {
+        str(data.batches([sample(), sample(1)], TINY, epoch).element_spec) for epoch in range(3)
+    }
+    assert specs == {
+        str(
+            (
+                tf.TensorSpec((None, 32, 32, 3), tf.float32),
+                tf.TensorSpec((None, 32, 32, 1), tf.float32),
+            )
+        )
+    }
 
 
 def test_the_control_is_trained_only_where_the_members_lack_weights(monkeypatch):
@@ -306,7 +355,11 @@ def test_the_control_is_trained_only_where_the_members_lack_weights(monkeypatch)
     monkeypatch.setattr(eval.regenerate, "ensure", plan)
     for weights in ("imagenet", "none", "none,vgg16=w.h5"):
         with pytest.raises(InterruptedError):
-            next(eval.regenerated(Request(protocol="published", encoder_weights=weights), None, control=True))
+            next(
+                eval.regenerated(
+                    Request(protocol="published", encoder_weights=weights), None, control=True
+                )
+            )
     members = [("resnext50", "none"), ("vgg19", "none")]
     imagenet = [("resnext50", "imagenet"), ("vgg19", "imagenet")]
     assert asked == imagenet + members + members + [("vgg16", "w.h5"), ("vgg16", "none")]

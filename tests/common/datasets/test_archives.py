@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.datasets import archives
+from common.datasets.archives import unpack
+from common.errors import InputError
+
+CONTENT = {"set/a/1.png": os.urandom(5000), "set/b.txt": b"text"}
+JUNK = {"__MACOSX/set/a/._1.png": b"x", "set/.DS_Store": b"x", "set/a/._1.png": b"x"}
+
+
+def make_zip(path: Path, members: dict, **info) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            for key, value in info.items():
+                setattr(member, key, value)
+            archive.writestr(member, content)
+    return path
+
+
+def make_tar(path: Path, members: dict, mode: str = "w:gz", **info) -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for key, value in info.items():
+                setattr(member, key, value)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def files(folder: Path) -> dict:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    "make", [make_zip, make_tar, lambda path, members: make_tar(path, members, "w:xz")]
+)
+def test_unpacks_all_but_junk(tmp_path, make):
+    unpack(make(tmp_path / "archive", {**CONTENT, **JUNK}), tmp_path / "out")
+    assert files(tmp_path / "out") == CONTENT
+
+
+def test_folders_in_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("set/empty/", b"")
+        archive.writestr("set/a", b"a")
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out/set/empty").is_dir()
+    assert files(tmp_path / "out") == {"set/a": b"a"}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "/tmp/evil", "..\\evil", "C:\\evil", "C:evil", "\\evil"]
+)
+def test_nothing_leads_outside(tmp_path, make, name):
+    archive = make(tmp_path / "a", {"good": b"1", name: b"2"})
+    with pytest.raises(InputError, match="outside") as caught:
+        unpack(archive, tmp_path / "out")
+    assert repr(name) in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "kind, word",
+    [
+        (tarfile.SYMTYPE, "link"),
+        (tarfile.LNKTYPE, "link"),
+        (tarfile.CHRTYPE, "device"),
+        (tarfile.FIFOTYPE, "device"),
+    ],
+)
+def test_tar_links_and_devices(tmp_path, kind, word):
+    archive = make_tar(tmp_path / "a.tar", {"trap": b""}, type=kind, linkname="/etc/passwd")
+    with pytest.raises(InputError, match=f"'trap' is a {word}"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mode, word", [(stat.S_IFLNK, "link"), (stat.S_IFCHR, "device")])
+def test_zip_links_and_devices(tmp_path, mode, word):
+    archive = make_zip(
+        tmp_path / "a.zip", {"trap": b"/etc/passwd"}, external_attr=(mode | 0o777) << 16
+    )
+    with pytest.raises(InputError, match=f"'trap' is a {word}"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_bombs(tmp_path, make):
+    archive = make(tmp_path / "a", {"one": os.urandom(1000), "bomb": bytes(10_000_000)})
+    with pytest.raises(InputError, match="refused to unpack more than.*'bomb'"):
+        unpack(archive, tmp_path / "out")
+    with pytest.raises(InputError, match=r"more than 0.0005 MB, passed at the member 'one'"):
+        unpack(archive, tmp_path / "out", max_bytes=500, max_ratio=1e6)
+    assert not (tmp_path / "out").exists()
+    unpack(archive, tmp_path / "out", max_ratio=1e6)
+    assert files(tmp_path / "out")["bomb"] == bytes(10_000_000)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_many_small_members_add_up(tmp_path, make):
+    archive = make(tmp_path / "a", {str(n): os.urandom(100) for n in range(20)})
+    with pytest.raises(InputError, match="passed at the member '10'"):
+        unpack(archive, tmp_path / "out", max_bytes=1000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out")
+
+
+def test_a_zip_that_lies_about_its_sizes(tmp_path):
+    content = make_zip(tmp_path / "a.zip", {"x": bytes(1_000_000)}).read_bytes()
+    true, false = (1_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(content.replace(true, false))
+    with pytest.raises(InputError, match="damaged"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert sum(map(len, files(tmp_path / "out").values())) <= 10
+
+
+def test_a_member_that_occurs_twice(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, pytest.warns(UserWarning):
+        archive.writestr("x", b"1")
+        archive.writestr("x", b"2")
+    with pytest.raises(InputError, match="'x' occurs twice"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_encrypted(tmp_path):
+    content = bytearray(make_zip(tmp_path / "a.zip", {"x": b"secret"}).read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1  # the flag in the central directory
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match="'x' is encrypted"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "make", [make_zip, make_tar, lambda path, members: make_tar(path, members, "w:bz2")]
+)
+@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.9])
+def test_truncated(tmp_path, make, part):
+    whole = make(tmp_path / "a", CONTENT).read_bytes()
+    (tmp_path / "a").write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(InputError, match="damaged|neither") as caught:
+        unpack(tmp_path / "a", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.text("./\\:aC~-\n", min_size=1, max_size=8), min_size=1, max_size=4, unique=True),
+    st.booleans(),
+)
+def test_whatever_the_names_nothing_is_written_elsewhere(names, zipped):
+    with tempfile.TemporaryDirectory() as top:
+        outer = Path(top, "1", "2", "3", "4")
+        outer.mkdir(parents=True)
+        archive = Path(top, "archive")
+        (make_zip if zipped else make_tar)(archive, dict.fromkeys(names, b"x"))
+        try:
+            unpack(archive, outer / "out")
+        except InputError as error:
+            assert "\n" not in str(error)
+        outside = {
+            path for path in Path(top).rglob("*") if outer / "out" not in (path, *path.parents)
+        }
+        assert outside == {archive, *(Path(top, *"1234"[:n]) for n in range(1, 5))} - {Path(top)}

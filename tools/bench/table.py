@@ -1,0 +1,86 @@
+"""The whole of table 1 of the TNBC paper, with the suite's parts and with stock parts, each in a
+new process.
+
+Reduced but complete: a few phantoms of the data set's size and one epoch, networks, batches and
+evaluation as in the paper profile. The time that a process takes to start TensorFlow is not in it;
+everything else is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tempfile
+from pathlib import Path
+from typing import Dict, List
+
+from common import cli
+from common.datasets import phantoms
+from common.metrics import aji
+from common.training import cuda, encoders
+from reproductions.tnbc_linknet import eval as tnbc
+from reproductions.tnbc_linknet.config import ENSEMBLE, PROFILES
+from tools.bench import per_pair
+from tools.bench.child import Worker
+from tools.bench.scale import Scale
+from tools.bench.timing import Row, row
+
+STOCK = "stock encoders, per-pair metrics, float32"
+
+
+def run(scale: Scale) -> List[Row]:
+    """Measure the table from nothing to its CSV files."""
+    contenders: Dict[str, dict] = {"float32": {}, STOCK: {"stock": True}}
+    if "avx512_bf16" in cuda.device_name():
+        contenders["mixed_bfloat16"] = {"precision": "mixed_bfloat16"}
+    # VGG16 for the smallest scale; else both networks of the paper.
+    networks = scale.encoders if scale.name == "smoke" else ENSEMBLE
+    costs = {}
+    for name, options in contenders.items():
+        with Worker(
+            "bench.table:regeneration", table=scale.table, networks=networks, **options
+        ) as worker:
+            costs[name] = [worker()]
+    count, side, epochs = scale.table
+    case = (
+        f"TNBC table 1, {' + '.join(networks)}, {count} phantoms of {side}×{side}, epochs {epochs}"
+    )
+    return [
+        row(f"{case}, {name}", cost, STOCK, costs[STOCK], 1.5, "reduced, not extrapolated")
+        for name, cost in costs.items()
+        if name != STOCK
+    ]
+
+
+def regeneration(
+    table: List[int], networks: List[str], stock: bool = False, precision: str = "float32"
+):
+    """Prepare phantoms; the step regenerates the table from them and gives the number of lines of
+    its CSV file.
+    """
+    count, side, epochs = table
+    folder = tempfile.TemporaryDirectory()
+    root = Path(folder.name)
+    phantoms.nuclei(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
+    tnbc.ENSEMBLE = tuple(networks)
+    PROFILES["paper"] = dataclasses.replace(PROFILES["paper"], epochs=epochs, input_size=side)
+    if stock:
+        encoders.build = functools.partial(encoders.build, fast=False)
+        aji.aji_counts, aji.aji_plus_counts = per_pair.aji_counts, per_pair.aji_plus_counts
+    request = cli.Request(
+        data_root=root / "data",
+        protocol="published",
+        encoder_weights="none",
+        precision=precision,
+        runs_root=root / "runs",
+        results_root=root / "results",
+    )
+
+    def step() -> int:
+        tnbc.table1(request)
+        with folder:
+            return len(
+                (root / "results" / "demo" / tnbc.PAPER / "table1.csv").read_text().splitlines()
+            )
+
+    return step, {}

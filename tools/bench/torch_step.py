@@ -1,0 +1,44 @@
+"""The training step of tools/bench/steps.py with segmentation_models_pytorch, in an interpreter
+that has it (.venv/torch).
+"""
+
+from __future__ import annotations
+
+import time
+
+import segmentation_models_pytorch
+import torch
+
+NAMES = {"resnext50": "resnext50_32x4d"}  # where it differs from segmentation_models
+
+
+def training_step(architecture: str, encoder: str, side: int, batch: int):
+    """Build a network; the step trains on a batch with BCE + Dice and gives its loss."""
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    images, masks = (
+        torch.rand(batch, 3, side, side) * 255,
+        (torch.rand(batch, 1, side, side) < 0.3).float(),
+    )
+    images, masks = images.to(device), masks.to(device)
+    began = time.perf_counter()
+    build = getattr(segmentation_models_pytorch, architecture)
+    network = build(NAMES.get(encoder, encoder), encoder_weights=None, classes=1).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-4)
+    dice = segmentation_models_pytorch.losses.DiceLoss("binary")
+    bce = torch.nn.BCEWithLogitsLoss()
+    facts = {
+        "build": time.perf_counter() - began,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    network.train()
+
+    def step() -> float:
+        optimiser.zero_grad()
+        logits = network(images)
+        loss = bce(logits, masks) + dice(logits, masks)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step, facts
