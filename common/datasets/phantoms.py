@@ -21,7 +21,7 @@ from PIL import Image
 from common.datasets.manifests import PHANTOM
 from common.errors import InputError, exits_cleanly
 from common.files import write_json
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 
 # Optical densities of haematoxylin and eosin in (R, G, B), near those of TNBC; the patients vary
 # around them.

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from common.datasets import phantoms
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
 from common.imaging.tiling import slice_with_step
+from common.imaging.writing import write_png
 from common.training import encoders
 from reproductions.tnbc_linknet import data, model
 from reproductions.tnbc_linknet.config import PROFILES, Config
