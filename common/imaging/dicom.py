@@ -6,10 +6,9 @@ from typing import Tuple
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixel_data_handlers import util
 
 from common.errors import InputError
-from common.imaging import dicom_elements, dicom_grey, dicom_pixels, isolation, levels
+from common.imaging import dicom_elements, dicom_grey, dicom_luts, dicom_pixels, isolation, levels
 from common.imaging.decoding import (
     AS_STORED,
     Decoded,
@@ -62,7 +61,7 @@ def _to_bytes(
     if layout.signed or bits > 32:
         raise InputError(f"{name}: a DICOM image of signed colours, which is not read")
     if layout.photometric == PALETTE:
-        return _palette(elements, bits, name)[pixels], AS_STORED
+        return dicom_luts.palette(elements, layout, name)[pixels], AS_STORED
     if bits == 8:
         return pixels.astype(np.uint8), AS_STORED
     wanted = options.grey_range if bits > 8 else None
@@ -70,13 +69,3 @@ def _to_bytes(
     if wanted is not None:
         low, high, told = levels.choose(pixels, bits, wanted, name)
     return levels.mapped(pixels, lambda values: levels.to_bytes(values, low, high)), told
-
-
-def _palette(elements: Dataset, bits: int, name: str) -> np.ndarray:
-    """The colour of each value, uint8 (2^bits, 3)."""
-    if bits > 16:
-        raise InputError(f"{name}: a DICOM image with a palette for {bits} bits, which is not read")
-    colours = util.apply_color_lut(np.arange(1 << bits, dtype=np.uint32), elements)[..., :3]
-    # The high byte of 16 bits. Some files declare 16, and fill 8.
-    is_wide = colours.itemsize > 1 and colours.max() > 255
-    return (colours >> 8 if is_wide else colours).astype(np.uint8)

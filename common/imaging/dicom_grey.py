@@ -8,14 +8,13 @@ that range, and black.
 
 from __future__ import annotations
 
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixel_data_handlers import util
 
 from common.errors import InputError
-from common.imaging import levels
+from common.imaging import dicom_luts, levels
 from common.imaging.decoding import AS_STORED, Options
 from common.imaging.dicom_elements import group, items, number, numbers, text
 from common.imaging.dicom_layout import Layout
@@ -38,8 +37,8 @@ def to_grey(
     is_padding = _padding(elements, layout, name)
     padding = levels.mapped(pixels, is_padding)
     check_bits(pixels[~padding], layout, name)
-    modality, changes = _modality(elements, frame, name)
-    voi, told = _voi(elements, frame, name)
+    modality, changes = _modality(elements, layout, frame, name)
+    voi, told = _voi(elements, layout, frame, name)
     if voi is None or options.grey_range:
         plain = layout.stored == 8 and not layout.signed and not changes
         seen = stored(pixels[~padding], layout)
@@ -53,10 +52,13 @@ def to_grey(
     return np.where(padding, np.uint8(0), levels.mapped(pixels, convert)), told
 
 
-def _modality(elements: Dataset, frame: int, name: str) -> Tuple[Function, bool]:
+def _modality(elements: Dataset, layout: Layout, frame: int, name: str) -> Tuple[Function, bool]:
     """From stored values to those of the modality, and whether they change at all."""
-    if items(elements, "ModalityLUTSequence", name):
-        return lambda values: util.apply_modality_lut(values, elements), True
+    luts = items(elements, "ModalityLUTSequence", name)
+    if luts:
+        first, entries = dicom_luts.grey(luts[0], elements, layout, name)
+        last = len(entries) - 1
+        return lambda values: entries[np.clip(values.astype(int) - first, 0, last)], True
     rescale = group(elements, "PixelValueTransformationSequence", frame, name)
     slope = number(rescale, "RescaleSlope", name) or 1.0
     intercept = number(rescale, "RescaleIntercept", name) or 0.0
@@ -94,10 +96,13 @@ def _signed_as(value: int, layout: Layout) -> int:
     return value - span if layout.signed and value >= span // 2 else value
 
 
-def _voi(elements: Dataset, frame: int, name: str):
+def _voi(
+    elements: Dataset, layout: Layout, frame: int, name: str
+) -> Tuple[Optional[Function], str]:
     """From values of the modality to bytes by a VOI LUT or a window; (None, "") without one."""
-    if items(elements, "VOILUTSequence", name):
-        return _lut(elements, name)
+    luts = items(elements, "VOILUTSequence", name)
+    if luts:
+        return _voi_lut(luts[0], elements, layout, name)
     place = group(elements, "FrameVOILUTSequence", frame, name)
     centres, widths = (numbers(place, f"Window{part}", name) for part in ("Center", "Width"))
     if not centres or not widths or not widths[0]:
@@ -128,18 +133,16 @@ def _voi(elements: Dataset, frame: int, name: str):
     )
 
 
-def _lut(elements: Dataset, name: str):
+def _voi_lut(lut: Dataset, elements: Dataset, layout: Layout, name: str) -> Tuple[Function, str]:
     """A VOI LUT. Its range is that of its bits, or of fewer where its entries need no more: many
     files declare 16 bits whatever their entries have.
     """
-    bits = int(elements.VOILUTSequence[0].LUTDescriptor[2])
-    count = int(elements.VOILUTSequence[0].LUTDescriptor[0]) or 1 << 16
-    first = int(elements.VOILUTSequence[0].LUTDescriptor[1])
-    entries = util.apply_voi(np.arange(first, first + count, dtype=np.int64), elements)
-    top = (1 << min(bits, int(entries.max()).bit_length())) - 1
+    first, entries = dicom_luts.grey(lut, elements, layout, name)
+    top = (1 << min(dicom_luts.bits(lut, name), int(entries.max()).bit_length())) - 1
+    table = to_bytes(entries, 0, top)
 
     def look_up(values: np.ndarray) -> np.ndarray:
-        return to_bytes(util.apply_voi(np.rint(values).astype(np.int64), elements), 0, top)
+        return table[np.clip(np.rint(values) - first, 0, len(table) - 1).astype(int)]
 
     return look_up, f"VOI LUT, 0 to {top}"
 

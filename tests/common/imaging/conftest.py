@@ -57,8 +57,8 @@ def _elements(pixels: np.ndarray, kind: str) -> Dataset:
 def dicom(tmp_path):
     """Write a DICOM file, and give its path.
 
-    `pixels` are (H, W) or (H, W, 3), the values of one frame; `frames` the packed frames instead, in
-    the transfer syntax `syntax`; other elements by keyword, or by tag as (VR, value).
+    `pixels` are (H, W) or (H, W, 3), the values of one frame; `frames` the packed frames instead,
+    in the transfer syntax `syntax`; other elements by keyword, or by tag as (VR, value).
     """
 
     def write(

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets import manifests
 from common.errors import InputError
-from common.imaging import formats, listing
-from reproductions.tnbc_linknet import data as tnbc
-from reproductions.tnbc_linknet.config import PROFILES
+from common.imaging import formats, listing, reading
 
 
 def make(folder: Path, *names: str) -> None:
@@ -114,8 +109,6 @@ def test_names_that_are_no_text_are_shown_in_one_line(tmp_path):
 
 
 def test_a_file_with_such_a_name_is_read_listed_and_named(tmp_path, refused):
-    from common.imaging import reading
-
     path = tmp_path / os.fsdecode(b"x\xfe.png")
     try:
         make(tmp_path, path.name)
@@ -126,36 +119,6 @@ def test_a_file_with_such_a_name_is_read_listed_and_named(tmp_path, refused):
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"x\\xfe\.png: the file is empty"):
         reading.read(path)
-
-
-@pytest.fixture
-def tnbc_folder(tmp_path, phantom_root):
-    """A TNBC phantom as a memory stick brings it: with leavings, and a name in capitals."""
-    folder = tmp_path / "tnbc"
-    shutil.copytree(phantom_root / "tnbc", folder)
-    for place in ("Slide_01", "GT_01"):
-        for name in ("._01_1.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
-            (folder / place / name).write_bytes(b"\0\5\x16\7")
-        (folder / place / "01_2.png").rename(folder / place / "01_2.PNG")
-    return folder
-
-
-def test_check_and_loader_of_a_data_set_leave_out_the_same(tnbc_folder):
-    found = manifests.find("tnbc", tnbc_folder.parent)
-    assert found.synthetic
-    owners = tnbc.patients(found.folder)
-    assert len(owners) == len(manifests.matching(found.folder, "Slide_*/*.png")) == 9
-    samples = tnbc.load(found.folder, list(owners), PROFILES["smoke"])
-    assert [sample.id for sample in samples] == list(owners)
-
-
-def test_a_pipe_in_a_data_set_is_no_image_of_it(tnbc_folder):
-    image = tnbc_folder / "Slide_02/02_1.png"
-    image.unlink()
-    os.mkfifo(image)
-    assert stat.S_ISFIFO(image.stat().st_mode)
-    with pytest.raises(InputError, match=r"found 8 of 9 Slide_\*/\*\.png"):
-        manifests.find("tnbc", tnbc_folder.parent)
 
 
 def test_every_suffix_of_the_list_is_found(tmp_path):
