@@ -49,6 +49,12 @@ class Metric:
     )
     mean_of: tuple[str, ...] = ()  # metrics of the same row, one per class
 
+    @property
+    def resolution(self):
+        from common.results import verdicts
+
+        return Decimal(str(verdicts.resolution_for(self.kind, self.unit))) if self.kind else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
@@ -98,6 +104,7 @@ class PublishedTable:
     )
     batch_size: Optional[int] = None
     split_percent: Optional[Mapping[str, str]] = None
+    reading: str = ""
 
     def numbers(self) -> Iterator[tuple[str, str, str]]:
         """Yield (row id, metric id, number as printed) of the paper's own results, in reading

@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import cv2
@@ -21,10 +20,8 @@ from reproductions.brecahad_slicing import annotations, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
-DATA_SETS = (
-    "brecahad",
-    annotations.PARTIAL,
-)  # the paper's, and what stands in for it where a data root lacks that
+# The paper's, and the incomplete copy that is used where a data root lacks it.
+DATA_SETS = ("brecahad", annotations.PARTIAL)
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
 
@@ -35,20 +32,10 @@ class Sample:
     id: str
     case: str
     image: np.ndarray  # uint8 (side, side, 3)
-    centres: (
-        np.ndarray
-    )  # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
+    # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
+    centres: np.ndarray
     mask: np.ndarray  # bool (side, side): discs around the centres
     border: np.ndarray  # float16 (side, side): second term of equation 2
-
-
-def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download BreCaHAD, or find the incomplete copy in a data root without it; say which
-    of them it is.
-    """
-    data_set = manifests.find_first(DATA_SETS, data_root)
-    print(f"data: {data_set.title}")
-    return data_set
 
 
 def load(data_set: manifests.DataSet, config: Config) -> List[Sample]:
@@ -71,13 +58,19 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     corrected: whole cases are dealt out, and sliced then.
     """
     ids = [sample.id for sample in samples]
-    tiles = slicing.tiles(ids, (sample.mask for sample in samples), config)
+    masks = (sample.mask for sample in samples)
+    centres = (sample.centres for sample in samples)
+    tiles = slicing.tiles(ids, masks, config, centres)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
-    if config.protocol == "published":
+    if config.protocol == "published" and config.split_unit == "tile":
         dealt = random_split([tile.id for tile in tiles], fractions, config.seed)
         parts = {tile_id: part for part, members in dealt.items() for tile_id in members}
         return {part: [tile for tile in tiles if parts[tile.id] == part] for part in dealt}
-    dealt = group_split(ids, {sample.id: sample.case for sample in samples}, fractions, config.seed)
+    if config.protocol == "published":
+        dealt = random_split(ids, fractions, config.seed)
+    else:
+        cases = {sample.id: sample.case for sample in samples}
+        dealt = group_split(ids, cases, fractions, config.seed)
     parts = {image_id: part for part, members in dealt.items() for image_id in members}
     return {part: [tile for tile in tiles if parts[ids[tile.number]] == part] for part in dealt}
 
@@ -185,8 +178,8 @@ def batches(
 
     Yields:
         images float32 (batch, size, size, 3) from 0 to 1; masks float32 (batch, size, size, 1), 0
-        or 1; and the weights of their pixels in the loss, float32 (batch, size, size), equation 2
-        with `weights` of the classes.
+        or 1; and, for the weighted loss, the weights of their pixels, float32 (batch, size, size),
+        equation 2 with `weights` of the classes.
     """
     size = slicing.tile_size(config)
 
@@ -223,7 +216,10 @@ def batches(
     plan = np.stack([np.arange(count), np.zeros(count, np.int64)], 1)
     plan = plan if epoch is None else epoch_plan(count, config, epoch)
     rows = tf.data.Dataset.from_tensor_slices(plan).batch(batch_size(config))
-    return rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    data = rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE)
+    if config.loss != "weighted_cross_entropy":
+        data = data.map(lambda images, masks, pixel_weights: (images, masks))
+    return data.prefetch(2)
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,13 +4,18 @@ paper leaves open.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Tuple
+import itertools
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
 
+from common.datasets.manifests import DataSet
+from common.errors import InputError
 from common.metrics import dice
-from reproductions.brecahad_slicing import data, matching
+from common.training import predictions
+from common.training.runs import Run
+from reproductions.brecahad_slicing import data, matching, slicing
 from reproductions.brecahad_slicing.config import MATCH_RADIUS, THRESHOLD, Config
 from reproductions.brecahad_slicing.data import Sample
 from reproductions.brecahad_slicing.slicing import Tile
@@ -19,22 +24,56 @@ COUNTS = ("tn", "fp", "fn", "tp")
 NUCLEI = ("nuclei_found", "nuclei_missed", "nuclei_invented")
 
 
+def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.DataFrame:
+    """Score the saved maps of a network on its training and test tiles: what `per_tile` gives."""
+    run = runs[0]
+    samples = data.load(data_set, config)
+    split = data.split(samples, config)
+    if {part: [tile.id for tile in tiles] for part, tiles in split.items()} != run.split:
+        raise InputError(f"{run.folder}: the data give another split than when it was trained")
+    tables = []
+    for part, tiles in split.items():
+        if part == "train" and run.of_earlier_version:  # kept scores of these, and no maps
+            kept = pandas.read_csv(run.folder / "metrics.csv", dtype={"id": str})
+            tables.append(kept[kept["part"] == "train"])
+            continue
+        tables.append(per_tile(part, samples, _saved(run, part, samples, tiles, config), config))
+    return pandas.concat(tables, ignore_index=True)
+
+
+def _saved(
+    run: Run, part: str, samples: List[Sample], tiles: List[Tile], config: Config
+) -> Iterator[Tuple[Tile, np.ndarray]]:
+    """Give each tile with its saved probabilities, float32 (size, size), image by image."""
+    size = slicing.tile_size(config)
+    for number, group in itertools.groupby(tiles, lambda tile: tile.number):
+        of_image = list(group)
+        name = f"{part}/{samples[number].id}"
+        stack = predictions.load_map(run, name).reshape(-1, size, size)
+        if len(stack) != len(of_image):
+            raise InputError(
+                f"{run.predictions / name}.png: expected {len(of_image)} tiles, got {len(stack)}; "
+                f"remove {run.folder} to redo the run"
+            )
+        yield from zip(of_image, stack)
+
+
 def per_tile(
-    part: str, samples: List[Sample], predictions: Iterable[Tuple[Tile, np.ndarray]], config: Config
+    part: str, samples: List[Sample], maps: Iterable[Tuple[Tile, np.ndarray]], config: Config
 ) -> pandas.DataFrame:
-    """Compare predicted tiles, each float (size, size) of probabilities, with the truth.
+    """Compare predicted tiles, each float (size, size) of probabilities, with the ground truth.
 
     Returns:
         One line per tile: id, part, pixel counts (tn, fp, fn, tp), and tumour nuclei found, missed
         and invented.
     """
     rows = []
-    for tile, probability in predictions:
-        found = compare(samples[tile.number], tile, probability, config)
+    for tile, probability in maps:
+        matched = compare(samples[tile.number], tile, probability, config)
         true = data.cut(samples[tile.number].mask, tile, len(probability))
         matrix = dice.confusion(true, probability >= THRESHOLD)
-        nuclei = (found.found, found.missed, found.invented)
-        rows.append((tile.id, part, *matrix.ravel(), *(int(each.sum()) for each in nuclei)))
+        nuclei = [int(each.sum()) for each in (matched.found, matched.missed, matched.invented)]
+        rows.append((tile.id, part, *matrix.ravel(), *nuclei))
     return pandas.DataFrame(rows, columns=["id", "part", *COUNTS, *NUCLEI])
 
 
@@ -49,18 +88,21 @@ def compare(
     return matching.match(true, pred, config.pixels(MATCH_RADIUS), size)
 
 
-def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
+def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     """Summarise the lines of `per_tile`.
 
     The paper does not say how Dice and IoU are aggregated. Assumed: means over tiles, in which a
     tile without nuclei counts as 1 where none are predicted and as 0 where some are. Beside them:
     pooled over all pixels, and means over the tiles that have nuclei or for which some are
     predicted. Nuclei are counted over all test tiles; where tiles overlap, a nucleus counts in
-    each. The shares are of the test tiles' pixels: nuclei, and predicted nuclei.
+    each. The shares are of the test tiles' pixels: nuclei, and predicted nuclei. Scores of a part
+    that has no line are left out.
     """
-    scores = {}
+    scores: Dict[str, float] = {}
     for part in ("train", "test"):
         matrices = _matrices(table[table["part"] == part])
+        if not len(matrices):
+            continue
         for name, score in (("dice", dice.dice), ("iou", dice.iou)):
             scores[f"{part}_{name}"] = score(matrices)
             scores[f"{part}_{name}_pooled"] = score(matrices, reduction="pooled")
@@ -70,12 +112,9 @@ def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
     scores["nuclei_precision"] = found / max(found + invented, 1)
     scores["nuclei_recall"] = found / max(found + missed, 1)
     scores["nuclei_f1"] = 2 * found / max(2 * found + missed + invented, 1)
-    scores["share_of_nuclei"] = (
-        test[["fn", "tp"]].to_numpy().sum() / test[list(COUNTS)].to_numpy().sum()
-    )
-    scores["share_predicted"] = (
-        test[["fp", "tp"]].to_numpy().sum() / test[list(COUNTS)].to_numpy().sum()
-    )
+    pixels = test[list(COUNTS)].sum()
+    scores["share_of_nuclei"] = (pixels["fn"] + pixels["tp"]) / pixels.sum()
+    scores["share_predicted"] = (pixels["fp"] + pixels["tp"]) / pixels.sum()
     scores["size"] = len(table)
     return {name: float(value) for name, value in scores.items()}
 

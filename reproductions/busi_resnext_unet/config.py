@@ -15,7 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal
 
+from annotated_types import Ge, Gt, Interval, MultipleOf
+from typing_extensions import Annotated
+
 from common.training import runs
+from common.training.settings import Assumed, Given
 
 PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
@@ -26,47 +30,68 @@ PADDING = "constant"  # assumed: zeros, at the bottom and right, as a mode of nu
 
 @dataclass(frozen=True)
 class Config:
-    """One training. Fields marked "assumed" are not given by the paper."""
+    """One training."""
 
-    encoder: Literal["resnext50", "resnext101", "vgg16"] = "resnext50"
+    encoder: Annotated[Literal["resnext50", "resnext101", "vgg16"], Given("section 2.3")] = (
+        "resnext50"
+    )
     """Encoder of the U-Net; vgg16 is the library's default, and what the paper calls U-Net."""
     protocol: Literal["published", "corrected"] = "published"
-    """published: split by image; corrected: near-duplicate images stay on one side."""
+    """Split by image (published) or with near-duplicate images on one side (corrected)."""
     profile: Literal["paper", "quick", "smoke"] = "paper"
-    """Name of the set of defaults that this configuration started from."""
-    seed: int = 0
-    """Decides the split, the initial weights and the order of the patches."""
-    encoder_weights: str = (
-        "imagenet"  # assumed for vgg16, as it is the library's default; given for the other two
-    )
-    """imagenet, none or a Keras .h5 file without top."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Set of defaults that this configuration starts from."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the split, the initial weights and the order of the patches."""
+    encoder_weights: Annotated[
+        str,
+        Given(
+            "sections 2.3 and 3.1: pre-trained", only=(("encoder", ("resnext50", "resnext101")),)
+        ),
+        Assumed("the default U-Net is never called pre-trained; the library's default", ("none",)),
+    ] = "imagenet"
+    """Initial encoder weights: imagenet, none or a Keras .h5 file without top."""
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        Assumed("not mentioned; TensorFlow's default", ("mixed_bfloat16", "mixed_float16")),
+    ] = "float32"
     """Keras precision policy."""
 
-    validation_fraction: float = 0.2
-    """Part of the images that is watched during training, 156 of 780."""
-    test_fraction: float = 0.1
-    """Part of the images that is tested on, 78 of 780."""
-    input_size: int = PATCH
-    """Side of a patch as the network gets it; smaller ones are shrunk, and their probabilities
-    enlarged again.
-    """
-    epoch_share: float = 1.0
-    """Share of the training patches that an epoch shows, drawn anew each time; of the validation
-    patches, once.
+    validation_fraction: Annotated[float, Interval(gt=0, lt=1), Given("section 3.1")] = 0.2
+    """Fraction of the images for validation, 156 of 780."""
+    test_fraction: Annotated[float, Interval(gt=0, lt=1), Given("section 3.1")] = 0.1
+    """Fraction of the images for testing, 78 of 780."""
+    input_size: Annotated[int, Gt(0), MultipleOf(32), Given("section 3.1")] = PATCH
+    """Size of a patch as the network gets it, in pixels; probabilities are enlarged again."""
+    input_scaling: Annotated[
+        Literal["encoder", "unit"],
+        Assumed("not mentioned; the library's own preprocessing", ("unit",)),
+    ] = "encoder"
+    """Input of the network: the encoder's own preprocessing, or RGB divided by 255."""
+    epoch_share: Annotated[float, Interval(gt=0, le=1), Given("section 3.1: 100 epochs")] = 1.0
+    """Fraction of the training patches that an epoch shows, drawn anew each time; of the
+    validation patches, once.
     """
 
-    epochs: int = 100
-    """Passes over the training patches."""
-    learning_rate: float = 1e-4
-    """Of Adam."""
-    batch_size: int = 16
-    """Patches per step."""
-    loss: Literal["dice", "dice_as_printed", "dice_focal"] = (
-        "dice"  # assumed: equation 2 has no "1 −", so is no loss
-    )
-    """dice: as the library has it; dice_as_printed: equation 2 from one; dice_focal: dice +
-    categorical focal loss.
+    epochs: Annotated[int, Gt(0), Given("section 3.1")] = 100
+    """Number of passes over the training patches."""
+    tested_epoch: Annotated[
+        Literal["last", "best_validation"],
+        Assumed('weights "obtained after training" (section 3.2)', ("best_validation",)),
+    ] = "last"
+    """Weights that are tested: of the last epoch, or of the lowest validation loss."""
+    learning_rate: Annotated[float, Gt(0), Given("section 3.1")] = 1e-4
+    """Learning rate of Adam."""
+    batch_size: Annotated[int, Gt(0), Given("section 3.1")] = 16
+    """Number of patches per step."""
+    loss: Annotated[
+        Literal["dice", "dice_as_printed", "dice_focal", "cce_dice"],
+        Assumed(
+            'named "Dice Loss"; equation 2 has no "1 −", so is no loss',
+            ("dice_as_printed", "dice_focal", "cce_dice"),
+        ),
+    ] = "dice"
+    """Loss: the library's Dice; one minus equation 2; Dice + categorical focal loss; Dice +
+    categorical cross-entropy.
     """
 
     @property

@@ -39,6 +39,7 @@ LOSSES = {
     "dice": encoders.segmentation_models.losses.dice_loss,
     "dice_as_printed": dice_loss_as_printed,
     "dice_focal": encoders.segmentation_models.losses.categorical_focal_dice_loss,
+    "cce_dice": encoders.segmentation_models.losses.cce_dice_loss,
 }
 
 
@@ -91,10 +92,10 @@ def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     """Return the function from patches, uint8 (n, 256, 256, 3), to probabilities, float32 (n, 256,
     256, 3).
     """
-    prepare = encoders.preprocessing(config.encoder)
 
     def predict(patches: np.ndarray) -> np.ndarray:
-        inputs = prepare(data.resize(patches, config.input_size, cv2.INTER_AREA))
+        shrunk = data.resize(patches, config.input_size, cv2.INTER_AREA)
+        inputs = data.network_input(shrunk, config)
         return data.resize(model.predict_on_batch(inputs), PATCH, cv2.INTER_LINEAR)
 
     return predict

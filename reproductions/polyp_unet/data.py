@@ -54,15 +54,6 @@ class Inputs(NamedTuple):
     masks: np.ndarray
 
 
-def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download PolypGen, or find the stand-in in a data root without it; say which of them
-    it is.
-    """
-    data_set = manifests.find_first(DATA_SETS, data_root)
-    print(f"data: {data_set.title}")
-    return data_set
-
-
 def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]:
     """Read the samples of "train", "validation" and "test".
 
@@ -112,8 +103,8 @@ def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
 def augment(
     image: np.ndarray, mask: np.ndarray, seed: int, config: Config
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along only under
-    `corrected`.
+    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along where the
+    configuration says so.
 
     The flips (each with probability 1/2), the rotation and the affine transform, all about the
     centre, are one warp, so that the image is interpolated once. What comes from beyond the border
@@ -134,7 +125,7 @@ def augment(
         ((width - 1) / 2, (height - 1) / 2), angle, rng.uniform(*config.affine_scale)
     )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
-    if config.protocol == "corrected":
+    if config.transforms_mask:
         mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
     return image, mask
 

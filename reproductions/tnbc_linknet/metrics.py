@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import numpy as np
 import pandas
 
+from common.datasets.manifests import DataSet
 from common.metrics import aji, dice
-from reproductions.tnbc_linknet.config import CONNECTIVITY, THRESHOLD
+from common.training import predictions
+from common.training.runs import Run
+from reproductions.tnbc_linknet import data
+from reproductions.tnbc_linknet.config import CONNECTIVITY, THRESHOLD, Config
 from reproductions.tnbc_linknet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
-def per_image(
+def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.DataFrame:
+    """Score the saved maps of one network, or of several by soft voting, on their test images.
+
+    Returns:
+        What `compare` gives, one line per test image.
+    """
+    samples = data.load(data_set.folder, runs[0].split["test"], config)
+    return compare(samples, [soft_vote(runs, sample.id) for sample in samples])
+
+
+def soft_vote(runs: Sequence[Run], sample_id: str) -> np.ndarray:
+    """Average the networks' probability maps of one image, float32 (H, W).
+
+    The paper sums them (sum rule) and asks for half the number of networks; the mean and 0.5 are
+    the same decision.
+    """
+    maps = [predictions.load_map(run, sample_id) for run in runs]
+    return np.mean(maps, axis=0)
+
+
+def compare(
     samples: List[Sample], probabilities: List[np.ndarray], threshold: float = THRESHOLD
 ) -> pandas.DataFrame:
-    """Compare thresholded probability maps, float (H, W), with the true masks.
+    """Compare thresholded probability maps, float (H, W), with the ground truth.
 
-    Nuclei are connected components on both sides, because the truth is binary.
+    Nuclei are connected components on both sides, because the ground truth is binary.
 
     Returns:
         One line per image: id, pixel counts (tn, fp, fn, tp), numerators and denominators of AJI
@@ -59,8 +83,8 @@ def per_image(
     return pandas.DataFrame(rows)
 
 
-def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
-    """Summarise the lines of `per_image` over the test images.
+def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
+    """Summarise the lines of `compare` over the test images.
 
     The paper's DSC and F1 differ although they are one formula, so one of them is a mean over
     images and the other is taken over all pixels. Assumed here: F1 is pooled, everything else is a

@@ -1,0 +1,222 @@
+"""What a paper says of each setting, read from the annotations of its Config.
+
+A field is `Given` (the paper states its value, and where) or `Assumed` (the paper is silent; why
+this value, and which others are defensible). Bounds stand beside it, as annotated-types:
+
+    batch_size: Annotated[int, Gt(0), Assumed("fits a card of 8 GB", readings=(4, 8))] = 2
+
+From that follow the differences that keep a row from being held against the paper, the readings
+that name a row, the check of the command line and docs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import annotated_types
+import typing_extensions
+
+from common.errors import InputError
+
+# Fields that say which run this is. They are no settings of the paper's method.
+IDENTITY = ("protocol", "profile", "seed")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The paper states the value, at `where`. With `only`, for runs whose other fields have one of
+    these values; for the rest it is assumed.
+    """
+
+    where: str
+    only: Tuple[Tuple[str, Tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """The paper is silent. `readings` are other defensible values, each a reading of the paper."""
+
+    why: str
+    readings: Tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a Config with what its annotation says."""
+
+    name: str
+    type: Any
+    given: Optional[Given]
+    assumed: Optional[Assumed]
+    bounds: Tuple[Any, ...]
+
+    def is_given(self, config: Any) -> bool:
+        """Whether the paper states this setting for the network that `config` describes."""
+        if self.given is None:
+            return False
+        return all(getattr(config, name) in values for name, values in self.given.only)
+
+
+def describe(config_type: type) -> Dict[str, Setting]:
+    """Give every setting of a Config by its name, in the order of the fields."""
+    hints = typing_extensions.get_type_hints(config_type, include_extras=True)
+    settings = {}
+    for one in dataclasses.fields(config_type):
+        hint = hints[one.name]
+        marks: Tuple[Any, ...] = getattr(hint, "__metadata__", ())
+        plain = hint.__origin__ if marks else hint
+        given = next((mark for mark in marks if isinstance(mark, Given)), None)
+        assumed = next((mark for mark in marks if isinstance(mark, Assumed)), None)
+        bounds = tuple(mark for mark in marks if isinstance(mark, annotated_types.BaseMetadata))
+        settings[one.name] = Setting(one.name, plain, given, assumed, bounds)
+    return settings
+
+
+def check(config: Any) -> None:
+    """Hold a Config against the bounds of its fields.
+
+    Raises:
+        InputError: a number lies outside, or the parts of the data leave none for training.
+    """
+    for name, setting in describe(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        option = f"--{name.replace('_', '-')} {value}"
+        if not math.isfinite(value):
+            raise InputError(f"{option}: expected a finite number")
+        for bound in setting.bounds:
+            problem = _problem(value, bound)
+            if problem:
+                raise InputError(f"{option}: expected {problem}")
+    parts = [name for name in ("validation_fraction", "test_fraction") if hasattr(config, name)]
+    if sum(getattr(config, name) for name in parts) >= 1:
+        options = [f"--{name.replace('_', '-')} {getattr(config, name)}" for name in parts]
+        raise InputError(
+            f"{' '.join(options)}: expected fractions that leave images for training, so less "
+            "than 1 together"
+        )
+
+
+def _problem(value: float, bound: Any) -> str:
+    """Say what was expected instead of `value`; "" where it is within the bound."""
+    if isinstance(bound, annotated_types.Interval):
+        problems = [_problem(value, single) for single in bound]
+        return next(filter(None, problems), "")
+    checks = (
+        (annotated_types.Gt, "gt", "a number above {}", lambda limit: value > limit),
+        (annotated_types.Ge, "ge", "a number from {}", lambda limit: value >= limit),
+        (annotated_types.Lt, "lt", "a number below {}", lambda limit: value < limit),
+        (annotated_types.Le, "le", "a number up to {}", lambda limit: value <= limit),
+        (annotated_types.MultipleOf, "multiple_of", "a multiple of {}", lambda n: value % n == 0),
+    )
+    for kind, attribute, expected, holds in checks:
+        if isinstance(bound, kind):
+            limit = getattr(bound, attribute)
+            return "" if holds(limit) else expected.format(limit)
+    return ""
+
+
+def differences(config: Any, paper: Any) -> List[str]:
+    """Say which settings that the paper gives a run departs from, in the paper's terms.
+
+    Args:
+        config: the run's Config.
+        paper: the Config that the paper is taken to have used for the same row.
+    """
+    found = []
+    for name, setting in describe(type(config)).items():
+        ours, theirs = getattr(config, name), getattr(paper, name)
+        if name in IDENTITY or ours == theirs or not setting.is_given(config):
+            continue
+        words = name.replace("_", " ")
+        assert setting.given is not None
+        found.append(f"{words} {ours}; the paper gives {theirs} ({setting.given.where})")
+    return found
+
+
+def reading(config: Any, default: Any) -> str:
+    """Name the reading of the paper that a run follows: its assumed settings off the default.
+
+    Returns:
+        `name=value` of each, sorted and separated by commas; "" for the default reading.
+    """
+    changed = []
+    for name, setting in describe(type(config)).items():
+        ours = getattr(config, name)
+        if name in IDENTITY or setting.is_given(config) or ours == getattr(default, name):
+            continue
+        changed.append(f"{name}={_text(ours)}")
+    return ",".join(sorted(changed))
+
+
+def parse_reading(text: str, config_type: type) -> Dict[str, Any]:
+    """Read `name=value` pairs, separated by commas, as values of a Config's fields.
+
+    Raises:
+        InputError: a setting is unknown or given by the paper, or the value is none of its kind.
+    """
+    settings = describe(config_type)
+    allowed = [name for name, setting in settings.items() if setting.assumed is not None]
+    values: Dict[str, Any] = {}
+    for pair in filter(None, text.split(",")):
+        name, equals, value = pair.partition("=")
+        if not equals or name not in allowed or name in values:
+            raise InputError(
+                f"reading {pair!r}: expected NAME=VALUE, each name once, of the settings that the "
+                f"paper leaves open: {', '.join(allowed)}"
+            )
+        values[name] = _value(name, value, settings[name].type)
+    return values
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    options = _literals(kind)
+    if options:
+        chosen = [option for option in options if _text(option) == text]
+        if chosen:
+            return chosen[0]
+    numbers = [
+        member for member in (kind, *typing_extensions.get_args(kind)) if member in (int, float)
+    ]
+    if kind is bool and text in ("True", "False"):
+        return text == "True"
+    if kind is str:
+        return text
+    for number in numbers:
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    if typing_extensions.get_origin(kind) is tuple:
+        parts = text.split("x")
+        members = typing_extensions.get_args(kind)
+        if len(parts) == len(members):
+            return tuple(_value(name, part, member) for part, member in zip(parts, members))
+    expected = ", ".join(map(_text, options)) or getattr(kind, "__name__", str(kind))
+    raise InputError(f"reading {name}={text}: expected {expected}")
+
+
+def _literals(kind: Any) -> List[Any]:
+    if typing_extensions.get_origin(kind) is typing.Literal:
+        return list(typing_extensions.get_args(kind))
+    members = typing_extensions.get_args(kind)
+    found: List[Any] = []
+    for member in members:
+        if typing_extensions.get_origin(member) is typing.Literal:
+            found += typing_extensions.get_args(member)
+    return found
+
+
+def _text(value: Any) -> str:
+    """Write a value so that `parse_reading` reads it back; a tuple as 8x8, a file by its name."""
+    if isinstance(value, (tuple, list)):
+        return "x".join(map(_text, value))
+    if isinstance(value, str) and value.endswith(".h5"):
+        return value.rpartition("/")[2]
+    return value if isinstance(value, str) else json.dumps(value) if value is None else str(value)
