@@ -11,8 +11,8 @@ import sys
 import pandas
 import pytest
 
-from common.datasets import phantoms
 from common.files import PROJECT
+from reproductions.polyp_unet import phantom as polyp_phantom
 
 FENCED = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = "example_unet/resnet18-none-published-smoke-float32-seed0"
@@ -35,7 +35,7 @@ def project(tmp_path_factory):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    phantoms.colonoscopy(root / "local/example")
+    polyp_phantom.write_folder(root / "local/example")
     return root
 
 
