@@ -24,10 +24,11 @@ _EOSIN = (0.32, 0.82, 0.42)
 
 
 @contextlib.contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path | str) -> Iterator[Path]:
     """A folder that takes the place of `folder` once it is complete, provided that no real data are
     there.
     """
+    folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / PHANTOM).exists():
         raise InputError(
             f"{folder}: holds data without a {PHANTOM}, expected a new folder or a phantom to "
