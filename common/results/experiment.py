@@ -21,7 +21,8 @@ from common.errors import exits_cleanly
 from common.published import schema
 from common.published.schema import PublishedTable
 from common.results import dask_backend, tables, terminal
-from common.results.bootstrap import Spread, bootstrap_se
+from common.results.bootstrap import bootstrap_se
+from common.results.intervals import Spread
 from common.training import runs, settings
 from common.training.runs import Run
 from common.training.trainer import Trainer
