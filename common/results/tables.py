@@ -171,7 +171,9 @@ def compare(published: PublishedTable, table: pd.DataFrame) -> pd.DataFrame:
             if ours is None:
                 line.update(n_seeds=0, verdict="not run", reason="no finished run")
             else:
-                verdict, reason = _judge(ours, Decimal(printed), published.metrics[metric].band)
+                # Counts have no resolution: they are equal at the printed precision or not.
+                tolerance = published.metrics[metric].resolution or Decimal(0)
+                verdict, reason = _judge(ours, Decimal(printed), tolerance)
                 line.update(
                     regenerated=ours.mean,
                     ci_low=ours.ci_low,
@@ -313,7 +315,7 @@ def _exact(value: float) -> Decimal:
     return Decimal(f"{value:.{_DECIMALS}f}")
 
 
-def _judge(ours: Any, printed: Decimal, band: Decimal) -> tuple[str, str]:
+def _judge(ours: Any, printed: Decimal, tolerance: Decimal) -> tuple[str, str]:
     """Verdict and reason for one line of a regenerated table."""
     value = _exact(ours.mean)
     seeds = "one seed" if ours.n_seeds == 1 else f"{ours.n_seeds} seeds"
@@ -323,9 +325,9 @@ def _judge(ours: Any, printed: Decimal, band: Decimal) -> tuple[str, str]:
     if value.quantize(printed, ROUND_HALF_EVEN) == printed:
         return "match", f"equal at the printed precision ({seeds})"
     if ours.n_seeds == 1:
-        if abs(value - printed) <= band:
-            return "within", f"|difference| ≤ band {band} ({seeds})"
-        return side, f"|difference| > band {band} ({seeds})"
+        if abs(value - printed) <= tolerance:
+            return "within", f"|difference| ≤ resolution {tolerance} ({seeds})"
+        return side, f"|difference| > resolution {tolerance} ({seeds})"
     if _exact(ours.ci_low) <= printed <= _exact(ours.ci_high):
         return "within", f"the published value lies in the 95 % interval ({seeds})"
     return side, f"the 95 % interval lies {side} the published value ({seeds})"

@@ -22,9 +22,14 @@ from common.results import tables
 from common.results.tables import Conditions, Score
 
 DSC = Metric(
-    "DSC", "fraction", "not stated", "mean over the test images", Decimal("0.01"), "chosen"
+    "DSC",
+    "fraction",
+    "not stated",
+    "mean over the test images",
+    "dice",
+    lowered_resolution=Decimal("0.01"),
 )
-AJI = dataclasses.replace(DSC, label="AJI", band=Decimal("0.02"))
+AJI = dataclasses.replace(DSC, label="AJI", lowered_resolution=Decimal("0.02"))
 PAPER = PublishedTable(
     id="table1",
     title="Results",
@@ -92,15 +97,15 @@ def test_one_seed_has_no_spread():
         ([0.82249], "match", "equal at the printed precision (one seed)"),
         ([0.8225], "match", "equal at the printed precision (one seed)"),  # half-even: 0.822
         ([0.8215], "match", "equal at the printed precision (one seed)"),  # half-even: 0.822
-        ([0.8226], "within", "|difference| ≤ band 0.01 (one seed)"),
+        ([0.8226], "within", "|difference| ≤ resolution 0.01 (one seed)"),
         (
             [0.832],
             "within",
-            "|difference| ≤ band 0.01 (one seed)",
-        ),  # exactly the band, which floats would miss
-        ([0.812], "within", "|difference| ≤ band 0.01 (one seed)"),
-        ([0.832001], "above", "|difference| > band 0.01 (one seed)"),
-        ([0.811999], "below", "|difference| > band 0.01 (one seed)"),
+            "|difference| ≤ resolution 0.01 (one seed)",
+        ),  # exactly the resolution, which floats would miss
+        ([0.812], "within", "|difference| ≤ resolution 0.01 (one seed)"),
+        ([0.832001], "above", "|difference| > resolution 0.01 (one seed)"),
+        ([0.811999], "below", "|difference| > resolution 0.01 (one seed)"),
         (
             [0.80, 0.82, 0.8464],
             "match",
@@ -111,7 +116,7 @@ def test_one_seed_has_no_spread():
             [0.83, 0.831, 0.83],
             "above",
             "the 95 % interval lies above the published value (3 seeds)",
-        ),  # inside the band
+        ),  # inside the resolution
         ([0.82, 0.82, 0.82], "below", "the 95 % interval lies below the published value (3 seeds)"),
         (
             [0.8224, 0.8224],
@@ -332,7 +337,7 @@ def test_a_shared_reason_is_printed_once_per_block():
     ]
     text = shown(tables.compare(PAPER, tables.build(PAPER, scores)), 100)
     assert text.count("encoder weights: none; profile: quick") == 1
-    assert text.count("|difference| > band 0.01 (one seed)") == 1
+    assert text.count("|difference| > resolution 0.01 (one seed)") == 1
     assert (
         text.count("[1]") == 3 + 1 + 2 + 1
     )  # the two blocks: lines that refer to the note, and the note
