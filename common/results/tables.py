@@ -100,7 +100,8 @@ def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]])
     for key in sorted(groups, key=lambda one: _reading_order(published, one)):
         conditions, by_seed = groups[key]
         lines.append(_line(published, key, conditions, [by_seed[seed] for seed in sorted(by_seed)]))
-    return pd.DataFrame(lines, columns=TABLE_COLUMNS).round(DECIMALS)
+    frame = pd.DataFrame(lines, columns=TABLE_COLUMNS)
+    return frame.astype(dict.fromkeys(NUMBERS, float)).round(DECIMALS)
 
 
 def _require_alike(
