@@ -12,6 +12,8 @@ PROTOCOL ?=
 PROFILE ?=
 ## READING (none): settings that the paper leaves open, off their default: "loss=dice"
 READING ?=
+## TRAIN (no): 1 trains the training readings that are missing; they take as long as a table each
+TRAIN ?=
 ## ENCODER_WEIGHTS (paper's): imagenet | none | an .h5 file; none,vgg16=FILE mixes
 ENCODER_WEIGHTS ?=
 ## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
@@ -40,6 +42,7 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(PROTOCOL),--protocol $(call quote,$(PROTOCOL))) \
 	$(if $(PROFILE),--profile $(call quote,$(PROFILE))) \
 	$(if $(READING),--reading $(call quote,$(READING))) \
+	$(if $(filter-out 0,$(TRAIN)),--train-readings) \
 	$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS))) \
 	$(if $(PRECISION),--precision $(call quote,$(PRECISION))) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))

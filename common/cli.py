@@ -56,6 +56,8 @@ class Request:
     """Folder of the run folders."""
     results_root: Path = Path("results")
     """Folder of tables and figures; those of synthetic data and smoke runs go to demo/ in it."""
+    train_readings: bool = False
+    """Train the training readings that are missing (readings only)."""
     cluster: Optional[str] = None
     """Dask cluster that trains: a number of workers on this machine, or tcp://host:8786 of a
     scheduler.

@@ -151,8 +151,18 @@ def reading(config: Any, default: Any) -> str:
         ours = getattr(config, name)
         if name in IDENTITY or setting.is_given(config) or ours == getattr(default, name):
             continue
-        changed.append(f"{name}={_text(ours)}")
+        changed.append(pair(name, ours))
     return ",".join(sorted(changed))
+
+
+def pair(name: str, value: Any) -> str:
+    """Write one choice of a reading.
+
+    Example:
+        >>> pair("clahe_tile_grid", (4, 4))
+        'clahe_tile_grid=4x4'
+    """
+    return f"{name}={_text(value)}"
 
 
 def parse_reading(text: str, config_type: type) -> Dict[str, Any]:
