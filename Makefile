@@ -30,6 +30,8 @@ QUICK ?=
 TORCH ?=
 ## KILLS (20): how many trainings kill-and-resume kills; 1000 take a night
 KILLS ?=
+## STATUS (no): 1 shows the state of the queue
+STATUS ?=
 ## BUNDLE (none): folder for a set-up without a network; docs/offline.md
 BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
@@ -67,7 +69,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup audit readme report demo bench kill-and-resume bundle test lint lock clean
+.PHONY: help list setup audit readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -117,6 +119,9 @@ demo: setup ## every table within minutes on synthetic images: no data, no netwo
 
 bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready) ## speed beside other libraries, into results/bench
 	@$(MODULE) tools.bench $(if $(filter-out 0,$(QUICK)),--quick)
+
+queue: setup ## train the runs of tools/queue.txt one by one; STATUS=1 shows how far it is
+	@$(MODULE) tools.queue $(if $(filter-out 0,$(STATUS)),--status) $(ROOT_OPTION)
 
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))

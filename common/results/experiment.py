@@ -252,6 +252,17 @@ class Paper:
 
         return declare
 
+    def leakage(self, rows: Callable[[Request], Sequence[Row]]) -> Callable:
+        """Declare the price of leakage of these rows, whose Config has a field `leakage`."""
+
+        def run(request: Request) -> None:
+            from common.results import leakage_price  # not at the top: it imports this module
+
+            data_set, settled = self._settle(request)
+            leakage_price.show(self, rows(settled), settled, data_set)
+
+        return self._declare(rows, run)
+
     def command(self, function: Callable[[Request, DataSet], None]) -> Callable:
         """Declare any other command on the data."""
 

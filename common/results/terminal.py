@@ -129,3 +129,8 @@ def grid(*headers: str) -> Table:
     for number, header in enumerate(headers):
         columns.add_column(Text(header), overflow="fold", justify="right" if number else "left")
     return columns
+
+
+def print_grid(columns: Table) -> None:
+    """Print a table on the terminal."""
+    Console().print(columns)

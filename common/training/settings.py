@@ -24,7 +24,7 @@ import typing_extensions
 from common.errors import InputError
 
 # Fields that say which run this is. They are no settings of the paper's method.
-IDENTITY = ("protocol", "profile", "seed")
+IDENTITY = ("protocol", "profile", "seed", "leakage")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,10 @@ class Config:
     """Set of defaults that this configuration starts from."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the split, the initial weights, the order of the tiles and their augmentation."""
+    leakage: Literal["off", "with", "without"] = "off"
+    """Split of the leakage command: same test images, with or without other images of their
+    cases in training.
+    """
     encoder_weights: Annotated[
         str,
         Given('section 2: "imagenet"', only=(("encoder", ("resnet50",)),)),

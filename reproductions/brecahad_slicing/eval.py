@@ -96,6 +96,12 @@ def readings(request: Request) -> List[Row]:
     return experiments.rows("table2", request)
 
 
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test cases."""
+    return [row for row in experiments.rows("table2", request) if row.id == "p256_s128_zero"]
+
+
 @paper.percent_table
 def section7(request: Request) -> List[Row]:
     """The best network of table 3 beside another work, section 7."""

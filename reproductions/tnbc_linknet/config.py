@@ -37,6 +37,10 @@ class Config:
     """Set of defaults that this configuration starts from."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the split, the initial weights, the order of the images and the crops."""
+    leakage: Literal["off", "with", "without"] = "off"
+    """Split of the leakage command: same test images, with or without other images of their
+    patients in training.
+    """
     encoder_weights: Annotated[
         str,
         Assumed("no initial weights are named; 20 epochs on 40 images are few", ("none",)),

@@ -68,6 +68,12 @@ def readings(request: Request) -> List[Row]:
     return [*MEMBERS, Row("ensemble", members=MEMBERS)]
 
 
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test patients."""
+    return list(MEMBERS)
+
+
 @paper.counts()
 def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count TNBC's images, patients and nuclei; no training."""
