@@ -52,6 +52,12 @@ def table(request: Request) -> List[Row]:
     return [Row(ROW, fixed={"weights_layout": layout})]
 
 
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """What tumours shared by training and test are worth: both protocols, not paired."""
+    return table(request)
+
+
 @paper.counts()
 def splits(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count images and polygons, and the tumours that parts of the split share; no training."""

@@ -122,6 +122,12 @@ def table4(request: Request) -> List[Row]:
     return [Row("resnext50", {"encoder": "resnext50"})]
 
 
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """What near-duplicates on both sides are worth: both protocols side by side, not paired."""
+    return [Row(encoder, {"encoder": encoder}) for encoder in ENCODERS]
+
+
 @paper.readings("table3")
 def readings(request: Request) -> List[Row]:
     """How far the choices that the paper leaves open move table 3."""
