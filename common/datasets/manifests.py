@@ -26,6 +26,7 @@ from pooch.hashes import hash_matches
 from common.datasets.archives import unpack
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT, sha256
+from common.imaging import listing
 
 MANIFESTS = PROJECT / "data_manifests"
 DATA = PROJECT / "data"
@@ -220,13 +221,10 @@ def verify(manifest: Manifest, folder: Path) -> DataSet:
 
 
 def matching(folder: Path, pattern: str) -> List[Path]:
-    """Sorted paths in `folder` that match the glob `pattern`, without hidden ones such as the `._*`
-    of macOS.
+    """Sorted paths in `folder` that match the glob `pattern`, without what systems leave there; see
+    `listing.matching`.
     """
-    paths = folder.glob(pattern)
-    return sorted(
-        path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts)
-    )
+    return listing.matching(folder, pattern)
 
 
 def _unwrapped(manifest: Manifest, folder: Path) -> Path:
@@ -247,7 +245,7 @@ def _fingerprint(root: Path, patterns: Iterable[str]) -> str:
         for path in matching(root, pattern)
     }
     lines = [f"{sha256(files[name])}  {name}\n" for name in sorted(files) if files[name].is_file()]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _install(manifest: Manifest, folder: Path, download: bool) -> None:

@@ -164,14 +164,22 @@ class Detector:
     def __call__(self, image: np.ndarray, min_score: Optional[float] = None) -> Detections:
         """Find the tumours of an image, uint8 (H, W, 3), with a score of `min_score` (the
         configuration's) or more.
+
+        Raises:
+            InputError: the image is so long that scaling leaves it without pixels.
         """
+        height, width = image.shape[:2]
+        if 2 * self.config.input_size * min(height, width) <= max(height, width):
+            raise InputError(
+                f"an image of {width}x{height}, of which nothing is left in the "
+                f"{self.config.input_size}x{self.config.input_size} that the network takes; cut it"
+            )
         boxes, scores, masks = (output.numpy() for output in self._outputs(image))
         # Places that nothing was found for have the score 0; a box beyond the image's edge may be
         # empty.
         least = self.config.min_score if min_score is None else min_score
         found = (scores >= max(least, 1e-6)) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         boxes, scores, masks = boxes[found], scores[found], masks[found]
-        height, width = image.shape[:2]
         corner_and_size = np.concatenate(
             [boxes[:, 1::-1], (boxes[:, 2:] - boxes[:, :2])[:, ::-1]], axis=1
         )

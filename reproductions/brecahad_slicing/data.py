@@ -231,7 +231,7 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
 
     def read(item: Tuple[str, annotations.Pair]) -> Sample:
         image_id, pair = item
-        image = read_rgb(pair.image)
+        image = read_rgb(pair.image, annotated=True)
         image = preprocess(image) if preprocessing else image
         height, width = image.shape[:2]
         centres = annotations.centres(pair.annotation)["tumor"] * (width, height)

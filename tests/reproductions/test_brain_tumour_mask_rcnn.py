@@ -21,7 +21,8 @@ from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import read_mask, read_rgb
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
 from common.published import schema
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (

@@ -15,8 +15,9 @@ from typing import Callable, Iterator, List, Tuple
 import cv2
 import numpy as np
 
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
 from common.imaging.tiling import slice_with_step
+from common.imaging.writing import write_png
 from common.training import encoders
 from reproductions.tnbc_linknet import data, model
 from reproductions.tnbc_linknet import phantom as tnbc_phantom

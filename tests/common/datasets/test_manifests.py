@@ -25,7 +25,9 @@ from common.datasets import archives, manifests
 from common.datasets.manifests import find, find_first, load_manifest, matching, verify
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import read_mask, read_rgb, write_png
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NAMES = sorted(path.stem for path in manifests.MANIFESTS.glob("*.yaml"))
