@@ -4,6 +4,7 @@ is complete; then build the table, compare it with the published one, keep it an
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -72,12 +73,39 @@ def ensure(
         request: where runs are kept, and which cluster does them, if any.
     """
     if request.cluster:
-        return dask_backend.finish(configs, train, data_set, request)
+        jobs = [_job(config, train, data_set, request) for config in configs]
+        dask_backend.finish(jobs, request.cluster)
     finished = []
     for number, config in enumerate(configs, start=1):
-        print(f"[{number}/{len(configs)}] {config.run_id}", flush=True)
+        if not request.cluster:
+            print(f"[{number}/{len(configs)}] {config.run_id}", flush=True)
         finished.append(train(config, data_set, request.runs_root))
     return finished
+
+
+def _job(
+    config: ConfigType, train: Callable, data_set: DataSet, request: Request
+) -> dask_backend.Job:
+    """Describe a training as a command for a cluster."""
+    paper = inspect.getmodule(train)
+    several = paper.PAPER in ("brecahad_slicing", "polyp_unet")  # data sets that it may train on
+    name = f"{data_set.name}-{config.run_id}" if several else config.run_id
+    words = ["-m", train.__module__, "--profile", config.profile]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        option = field.name.replace("_", "-")
+        if value == getattr(paper.configs.PROFILES[config.profile], field.name):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, tuple):
+            words += [f"--{option}", *map(str, value)]
+        else:
+            words += [f"--{option}", str(value)]
+    words += ["--runs-root", str(request.runs_root.resolve())]
+    if request.data_root is not None:
+        words += ["--data-root", str(Path(request.data_root).resolve())]
+    return dask_backend.Job(name, words, request.runs_root / paper.PAPER / name)
 
 
 def material_differences(
