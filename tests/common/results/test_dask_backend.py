@@ -35,7 +35,7 @@ path = folder / "steps"
 done = len(path.read_text().splitlines()) if path.exists() else 0
 for step in range(done, steps):
     with path.open("a") as file:
-        file.write(f"{step} {os.getpid()} {os.getppid()} {time.time()}\\n")
+        file.write(f"{step} {os.getpid()} {os.getppid()} {time.time()} {os.getpgrp()}\\n")
     if step == 2 and fault == "input":
         sys.exit("error: slide.png: truncated")
     if step == 2 and fault == "bug":
@@ -62,7 +62,7 @@ def job(tmp_path):
 
 
 def steps(job):
-    """The lines of a run: step, process, its parent and the time, as numbers."""
+    """The lines of a run: step, process, its parent, the time and its process group, as numbers."""
     path = job.folder / "steps"
     lines = path.read_text().splitlines() if path.exists() else []
     return [tuple(map(float, line.split())) for line in lines]
@@ -125,6 +125,8 @@ def test_jobs_end_each_in_its_own_process_and_a_fault_is_one_line(job, capfd):
     # Nothing is tried twice, and no process serves two runs.
     assert [len(steps(each)) for each in jobs] == [20, 3, 3, 3]
     assert len({line[1] for each in jobs for line in steps(each)}) == 4
+    # A terminal's Ctrl-C does not reach them.
+    assert all(line[1] == line[4] for line in steps(jobs[0]))
     # Nothing is left beside the run folders.
     assert sorted(path.name for path in jobs[0].folder.parent.iterdir()) == ["a", "c", "d", "e"]
 
