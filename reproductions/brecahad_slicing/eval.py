@@ -189,7 +189,7 @@ def _figure(figure: str, table: str, request: Request) -> None:
             [""] * min(len(pictures), PER_LINE),
             [captions[line] for line in lines],
             f"{title}; shown is the middle of {shown.id}, counted is all of it that was tested on",
-            side=2.9,
+            size=2.9,
             legend=MARKS,
         )
         print(f"written: {path}")
