@@ -195,7 +195,7 @@ def _draw(page: Page, table: str) -> None:
         [""] * len(images[0]),
         captions,
         f"{page.title}; shown is the middle of each image, counted is all of it that was tested on",
-        side=2.9,
+        size=2.9,
         legend=MARKS,
     )
 
