@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from common.imaging.checks import refuse_masked
 from common.metrics import dice
 from reproductions.brain_tumour_mask_rcnn.config import MATCH, SCORES
 from reproductions.brain_tumour_mask_rcnn.data import Sample
@@ -28,7 +29,8 @@ class Curve(NamedTuple):
     """
 
     scores: np.ndarray  # (k,)
-    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one
+    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one; NaN
+    # where there is no tumour
     false_positives: np.ndarray  # (k,): invented tumours per image, likewise
 
 
@@ -52,7 +54,12 @@ def match(true: np.ndarray, found: Detections) -> np.ndarray:
 
 
 def curve(samples: Sequence[Sample], found: Sequence[Detections]) -> Curve:
-    """Follow sensitivity and false positives as the confidence falls, over all samples together."""
+    """Follow sensitivity and false positives as the confidence falls, over all samples together.
+
+    Raises:
+        ValueError: detections that do not belong to the samples, as for `average_precision`.
+    """
+    _check(samples, found)
     scores = np.concatenate([detections.scores for detections in found])
     hits = np.concatenate(
         [match(sample.masks, detections) for sample, detections in zip(samples, found)]
@@ -64,7 +71,7 @@ def curve(samples: Sequence[Sample], found: Sequence[Detections]) -> Curve:
         if len(scores)
         else np.array([], int)
     )
-    tumours = max(sum(len(sample.masks) for sample in samples), 1)
+    tumours = sum(len(sample.masks) for sample in samples) or np.nan
     return Curve(scores[last], hits.cumsum()[last] / tumours, (~hits).cumsum()[last] / len(samples))
 
 
@@ -106,7 +113,15 @@ def best_score(samples: Sequence[Sample], found: Sequence[Detections]) -> float:
 def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) -> Dict[str, float]:
     """Average precision of boxes and masks by pycocotools: over IoU from 0.5 to 0.95, and at 0.5
     (…50).
+
+    0 where no tumour is found. NaN, all four, where no sample has a tumour, whether anything is
+    detected or not: pycocotools gives -1 there, which is no precision, and a table leaves it out.
+
+    Raises:
+        ValueError: not one set of detections per sample, masks that are not bool or of another
+            size than the sample's image, or scores that are not finite.
     """
+    _check(samples, found)
     images = [
         {"id": number, "height": s.image.shape[0], "width": s.image.shape[1]}
         for number, s in enumerate(samples, 1)
@@ -122,6 +137,8 @@ def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) ->
             results["bbox"].append({**common, "score": float(score), "bbox": _xywh(box)})
             results["segm"].append({**common, "score": float(score), "segmentation": encode(mask)})
     names = [f"{kind}_ap{suffix}" for kind in ("box", "mask") for suffix in ("", "50")]
+    if not truths:
+        return dict.fromkeys(names, np.nan)
     if not results["bbox"]:
         return dict.fromkeys(names, 0.0)
     values: List[float] = []
@@ -143,7 +160,8 @@ def aggregate(
 ) -> Dict[str, float]:
     """Summarise the test images: average precision, and the scores at the given confidence.
 
-    Those at the confidence that was chosen on the validation images end in "_chosen".
+    Those at the confidence that was chosen on the validation images end in "_chosen". What has no
+    value where no image has a tumour, precision and sensitivity, is left out.
     """
     scores = average_precision(samples, found)
     for suffix, score in (("", min_score), ("_chosen", chosen_score)):
@@ -152,12 +170,36 @@ def aggregate(
             {
                 f"dice{suffix}": table["dice"].mean(),
                 f"iou{suffix}": table["iou"].mean(),
-                f"sensitivity{suffix}": table["found"].sum() / max(table["tumours"].sum(), 1),
+                f"sensitivity{suffix}": table["found"].sum() / (table["tumours"].sum() or np.nan),
                 f"false_positives_per_image{suffix}": table["invented"].mean(),
                 f"score{suffix}": score,
             }
         )
-    return scores
+    return {name: value for name, value in scores.items() if not np.isnan(value)}
+
+
+def _check(samples: Sequence[Sample], found: Sequence[Detections]) -> None:
+    """Refuse detections that cannot be those of the samples: what follows would score something."""
+    if len(samples) != len(found) or not samples:
+        raise ValueError(
+            f"one set of detections per sample is needed, got {len(found)} for {len(samples)}"
+        )
+    for sample, detections in zip(samples, found):
+        for name, part in detections._asdict().items():
+            refuse_masked(part, f"the {name} detected in {sample.id}")
+        boxes, scores, masks = detections
+        if not len(boxes) == len(scores) == len(masks):
+            raise ValueError(
+                f"{sample.id}: as many boxes, scores and masks are needed, got {len(boxes)}, "
+                f"{len(scores)} and {len(masks)}"
+            )
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{sample.id}: scores must be finite, got {scores}")
+        size = sample.image.shape[:2]
+        if len(masks) and (masks.shape[1:] != size or masks.dtype != bool):
+            raise ValueError(
+                f"{sample.id}: masks must be bool and {size}, got {masks.dtype} {masks.shape[1:]}"
+            )
 
 
 def _xywh(box: np.ndarray) -> List[float]:
