@@ -21,7 +21,7 @@ GPU ?=
 MODEL ?=
 ## QUICK (no): 1 makes bench take two minutes instead of twenty
 QUICK ?=
-## TORCH (no): 1 adds segmentation_models_pytorch to bench, in .venv/torch (Linux, 6 GB); once is enough
+## TORCH (no): 1 adds segmentation_models_pytorch and MONAI to bench, in .venv/torch (Linux, 6 GB); once is enough
 TORCH ?=
 ## KILLS (20): how many trainings soak kills; 1000 take a night
 KILLS ?=
@@ -171,7 +171,7 @@ demo: setup ## every table within minutes on synthetic images: no data, no netwo
 	$(RUN) tools.demo
 
 bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready) ## speed beside other libraries, into results/bench
-	$(RUN) bench $(if $(filter-out 0,$(QUICK)),--quick)
+	$(RUN) tools.bench $(if $(filter-out 0,$(QUICK)),--quick)
 
 soak: setup ## kill trainings of all papers at random moments, resume them, and compare what they end with
 	$(RUN) tools.kill_and_resume $(if $(KILLS),--kills $(KILLS))
