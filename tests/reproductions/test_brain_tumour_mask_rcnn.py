@@ -524,6 +524,36 @@ def test_average_precision_in_closed_form():
     assert scores["box_ap50"] == pytest.approx(1) and scores["mask_ap50"] == 0
 
 
+def test_without_a_tumour_there_is_no_precision_and_no_sensitivity():
+    one = square(0, 0, 12)
+    for detections in (found((0.9, one)), found()):
+        scores = metrics.average_precision([sample()], [detections])
+        assert len(scores) == 4 and np.isnan([*scores.values()]).all()
+    curve = metrics.curve([sample()], [found((0.9, one))])
+    assert np.isnan(curve.sensitivity).all() and curve.false_positives.tolist() == [1]
+    scores = metrics.aggregate([sample()], [found((0.9, one))], 0.5, 0.5)
+    assert "dice" in scores and not {"mask_ap", "box_ap50", "sensitivity"} & set(scores)
+
+
+def test_detections_of_something_else_are_refused():
+    one = square(0, 0, 12)
+    good = found((0.9, one))
+    wrong = [
+        good._replace(scores=np.float32([np.nan])),
+        good._replace(scores=np.float32([np.inf])),
+        good._replace(scores=np.float32([0.9, 0.8])),
+        good._replace(masks=good.masks[:, :30]),
+        good._replace(masks=good.masks.astype(float)),
+        good._replace(masks=np.ma.masked_equal(good.masks, 0)),
+    ]
+    for function in (metrics.curve, metrics.average_precision):
+        for detections in wrong:
+            with pytest.raises(ValueError, match=r"must be|are needed"):
+                function([sample(one)], [detections])
+        with pytest.raises(ValueError, match="one set of detections per sample"):
+            function([sample(one)], [good, good])
+
+
 # Figures and files
 
 
