@@ -13,8 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Optional
 
-import yaml
-
+from common import files
 from common.errors import InputError
 
 # Kinds of metrics whose arithmetic is known. Shares are of pixels and lie between 0 and 1: `f1` is
@@ -152,8 +151,7 @@ def load(path: Path | str) -> PublishedTable:
     wrong.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-        table = _fields(content, _TABLE)
+        table = _fields(files.read_yaml(path), _TABLE)
         metrics = {
             name: _metric(entry, f"metrics.{name}") for name, entry in table["metrics"].items()
         }
@@ -180,22 +178,8 @@ def load(path: Path | str) -> PublishedTable:
         )
     except OSError as error:
         raise InputError(f"{path}: expected a published table: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win, which would lose a row in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(
-                    f"{key}: given twice in the mapping that starts on line "
-                    f"{node.start_mark.line + 1}"
-                )
-        return super().construct_mapping(node, deep)
 
 
 def _metric(entry: Any, key: str) -> Metric:
