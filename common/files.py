@@ -52,13 +52,16 @@ def open_regular(path: Path | str) -> Iterator[BinaryIO]:
         if error.errno == errno.ENXIO:
             raise InputError(f"{path}: expected a file, this is a socket or a device") from None
         raise
-    with os.fdopen(handle, "rb") as stream:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISFIFO(mode):
-            raise InputError(f"{path}: expected a file, this is a named pipe")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: expected a file, this is a socket or a device")
-        yield stream
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        with os.fdopen(handle, "rb") as stream:
+            yield stream
+        return
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    kind = "a named pipe" if stat.S_ISFIFO(mode) else "a device"
+    raise InputError(f"{path}: expected a file, this is {kind}")
 
 
 def read_bytes(path: Path | str, most: int) -> bytes:
@@ -119,10 +122,8 @@ def read_yaml(path: Path | str) -> object:
     content = read_bytes(path, YAML_BYTES)
     try:
         return yaml.load(content.decode("utf-8"), Loader=_PlainLoader)  # a subclass of SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not valid YAML ({on_one_line(str(error))})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: {on_one_line(str(error))}") from None
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
-
-import h5py
 
 from common import cli
 from common.cli import Request
@@ -16,7 +13,7 @@ from common.datasets.splits import Split
 from common.errors import exits_cleanly
 from common.published import schema
 from common.results import experiment, tables
-from common.training import runs
+from common.training import runs, weights_files
 from reproductions.brain_tumour_mask_rcnn import data, duplicates, metrics, overlays, parts
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
 from reproductions.brain_tumour_mask_rcnn.train import PAPER, found, scores, train
@@ -39,12 +36,9 @@ def weights_layout(encoder_weights: str) -> str:
     """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in
     it.
     """
-    path = Path(encoder_weights)
     # No file, or a damaged one, is told of where the network is built.
-    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
-        if any("fpn_c5p5" in name for name in (*file, *file.get("model_weights", ()))):
-            return "matterport"
-    return "keras"
+    is_theirs = encoder_weights == "coco" or weights_files.is_matterport(Path(encoder_weights))
+    return "matterport" if is_theirs else "keras"
 
 
 def table(request: Request) -> None:
