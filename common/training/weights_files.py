@@ -189,20 +189,22 @@ def opened(path: Path) -> Iterator[WeightsFile]:
     try:
         with files.open_regular(path) as stream:
             facts = os.fstat(stream.fileno())
-        _try_apart(path.resolve(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        ends = _ends_apart(path.resolve(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
     except OSError as error:
         reason = "no such file" if not path.exists() else f"cannot be read ({error.strerror})"
         raise InputError(f"{path}: {reason}; {REMEDY}") from None
+    if not ends:
+        raise InputError(
+            f"{path}: not a Keras .h5 weights file (reading it does not come to an end); {REMEDY}"
+        )
     with _opened_here(path) as file:
         yield file
 
 
 @functools.lru_cache(maxsize=32)
-def _try_apart(path: Path, size: int, modified: int, number: int) -> None:
-    """Let another process read the whole file, which this one then can as well.
-
-    Raises:
-        InputError: that process took too long, too much memory, or crashed.
+def _ends_apart(path: Path, size: int, modified: int, number: int) -> bool:
+    """Whether another process can read the whole file without taking too long or too much memory,
+    and without a crash. Then this one can as well.
     """
     seconds = CPU_SECONDS + int(size / 5e7)
     code = (
@@ -211,18 +213,15 @@ def _try_apart(path: Path, size: int, modified: int, number: int) -> None:
         f"weights_files.try_here({os.fspath(path)!r}, {seconds}, {MEMORY + 8 * size})"
     )
     try:
-        ended = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-I", "-c", code],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=60 + 20 * seconds,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        ended = 1
-    if ended:
-        raise InputError(
-            f"{path}: not a Keras .h5 weights file (reading it does not come to an end); {REMEDY}"
         )
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode == 0
 
 
 def try_here(path: str, seconds: int, memory: int) -> None:
