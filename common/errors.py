@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+# Until this module is imported Ctrl-C shows a traceback, so it imports what Python has at hand:
+# `signal` and `typing` take longer than all the rest.
+import _signal as signal
 import errno
 import functools
 import os
 import select
-import signal
 import sys
 import time
-from types import FrameType, TracebackType
-from typing import Callable, Optional, Type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Callable, Optional, Type
 
 # What the surroundings of a program do to it, and what helps.
 _REMEDIES = {

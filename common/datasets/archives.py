@@ -94,7 +94,10 @@ def _accepted(archive: Path, members: Iterator[_Member], limit: float) -> List[_
         if not path.parts and member.kind == "file":
             raise _refused(archive, member, "has no name")
         lengths = [len(os.fsencode(part)) for part in path.parts]
-        if max(lengths, default=0) > MOST_NAME_BYTES or sum(lengths) > MOST_PATH_BYTES:
+        if (
+            max(lengths, default=0) > MOST_NAME_BYTES
+            or sum(lengths) + len(lengths) > MOST_PATH_BYTES
+        ):
             raise _refused(archive, member, "has too long a name")
         if total > limit:
             size = f"{limit / 1e6:.3g} MB"
