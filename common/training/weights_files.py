@@ -28,7 +28,8 @@ MOST_NAMES = 100_000
 MOST_NAME_BYTES = 1000
 DEEPEST = 12  # groups within groups
 CPU_SECONDS = 2  # of the process that reads a file first, and more for a large one
-MEMORY = 4 << 30  # bytes of address space, most of which libraries only reserve
+BEFORE_READING = ""  # what else that process does, for tests
+MEMORY = 1 << 30  # bytes, beside what its imports take, and more for a large file
 REMEDY = "give ENCODER_WEIGHTS=none, imagenet or such a file"
 # Matterport's Mask R-CNN, trained on COCO; size and checksum as others publish them.
 COCO_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
@@ -208,9 +209,10 @@ def _ends_apart(path: Path, size: int, modified: int, number: int) -> bool:
     """
     seconds = CPU_SECONDS + int(size / 5e7)
     code = (
-        f"import sys; sys.path.insert(0, {str(files.PROJECT)!r}); "
-        f"from common.training import weights_files; "
-        f"weights_files.try_here({os.fspath(path)!r}, {seconds}, {MEMORY + 8 * size})"
+        f"import sys; sys.path.insert(0, {str(files.PROJECT)!r})\n"
+        "from common.training import weights_files\n"
+        f"weights_files.limit({seconds}, {MEMORY + 8 * size})\n{BEFORE_READING}"
+        f"weights_files.try_here({os.fspath(path)!r})\n"
     )
     try:
         result = subprocess.run(
@@ -224,16 +226,23 @@ def _ends_apart(path: Path, size: int, modified: int, number: int) -> bool:
     return result.returncode == 0
 
 
-def try_here(path: str, seconds: int, memory: int) -> None:
-    """Read a file in every way that this module can, within limits on processor time and memory;
-    the process ends with an error where they are passed.
-    """
+def limit(seconds: int, memory: int) -> None:
+    """Let this process end with an error if it takes more processor time or memory from here on."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     so_far = usage.ru_utime + usage.ru_stime  # for its imports: more on a slow machine
-    seconds = int(so_far + max(seconds, 4 * so_far)) + 1
-    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, memory)):
-        with contextlib.suppress(ValueError, OSError):  # a stricter limit stays
-            resource.setrlimit(kind, (most, most))
+    _limit(resource.RLIMIT_CPU, int(so_far + max(seconds, 4 * so_far)) + 1)
+    with contextlib.suppress(OSError):  # /proc is Linux's
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
+
+
+def _limit(kind: int, most: int) -> None:
+    with contextlib.suppress(ValueError, OSError):  # a stricter limit stays
+        resource.setrlimit(kind, (most, most))
+
+
+def try_here(path: str) -> None:
+    """Read a file in every way that this module can."""
     with contextlib.suppress(InputError), _opened_here(Path(path)) as file:
         ways = (lambda: [array for _, arrays in file.layers() for array in arrays], file.arrays)
         for way in ways:
