@@ -16,7 +16,7 @@ import json
 import math
 import typing
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import annotated_types
 import typing_extensions
@@ -72,7 +72,7 @@ def describe(config_type: type) -> Dict[str, Setting]:
         plain = hint.__origin__ if marks else hint
         given = next((mark for mark in marks if isinstance(mark, Given)), None)
         assumed = next((mark for mark in marks if isinstance(mark, Assumed)), None)
-        bounds = tuple(mark for mark in marks if isinstance(mark, annotated_types.BaseMetadata))
+        bounds = tuple(bound for mark in marks for bound in _bounds(mark))
         settings[one.name] = Setting(one.name, plain, given, assumed, bounds)
     return settings
 
@@ -85,15 +85,15 @@ def check(config: Any) -> None:
     """
     for name, setting in describe(type(config)).items():
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        option = f"--{name.replace('_', '-')} {value}"
-        if not math.isfinite(value):
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        numbers = [one for one in values if isinstance(one, (int, float))]
+        option = f"--{name.replace('_', '-')} {' '.join(map(str, values))}"
+        if not all(math.isfinite(number) for number in numbers):
             raise InputError(f"{option}: expected a finite number")
-        for bound in setting.bounds:
-            problem = _problem(value, bound)
-            if problem:
-                raise InputError(f"{option}: expected {problem}")
+        bounds = [_LIMITS[type(bound)](bound) for bound in setting.bounds]
+        if not all(holds(number) for _, holds in bounds for number in numbers):
+            expected = " and ".join(words for words, _ in bounds)
+            raise InputError(f"{option}: expected a number {expected}")
     parts = [name for name in ("validation_fraction", "test_fraction") if hasattr(config, name)]
     if sum(getattr(config, name) for name in parts) >= 1:
         options = [f"--{name.replace('_', '-')} {getattr(config, name)}" for name in parts]
@@ -103,23 +103,26 @@ def check(config: Any) -> None:
         )
 
 
-def _problem(value: float, bound: Any) -> str:
-    """Say what was expected instead of `value`; "" where it is within the bound."""
-    if isinstance(bound, annotated_types.Interval):
-        problems = [_problem(value, single) for single in bound]
-        return next(filter(None, problems), "")
-    checks = (
-        (annotated_types.Gt, "gt", "a number above {}", lambda limit: value > limit),
-        (annotated_types.Ge, "ge", "a number from {}", lambda limit: value >= limit),
-        (annotated_types.Lt, "lt", "a number below {}", lambda limit: value < limit),
-        (annotated_types.Le, "le", "a number up to {}", lambda limit: value <= limit),
-        (annotated_types.MultipleOf, "multiple_of", "a multiple of {}", lambda n: value % n == 0),
-    )
-    for kind, attribute, expected, holds in checks:
-        if isinstance(bound, kind):
-            limit = getattr(bound, attribute)
-            return "" if holds(limit) else expected.format(limit)
-    return ""
+def _bounds(mark: Any) -> Iterator[annotated_types.BaseMetadata]:
+    """Give the bounds that an annotation holds: itself, those of an Interval, or none."""
+    if isinstance(mark, annotated_types.BaseMetadata):
+        yield mark
+    elif isinstance(mark, annotated_types.GroupedMetadata):
+        for part in mark:
+            yield from _bounds(part)
+
+
+# What a bound asks of a number: in words, and as a test of the number.
+_LIMITS: Dict[type, Callable[[Any], Tuple[str, Callable[[float], bool]]]] = {
+    annotated_types.Gt: lambda bound: (f"above {bound.gt}", lambda x: x > bound.gt),
+    annotated_types.Ge: lambda bound: (f"from {bound.ge}", lambda x: x >= bound.ge),
+    annotated_types.Lt: lambda bound: (f"below {bound.lt}", lambda x: x < bound.lt),
+    annotated_types.Le: lambda bound: (f"up to {bound.le}", lambda x: x <= bound.le),
+    annotated_types.MultipleOf: lambda bound: (
+        f"divisible by {bound.multiple_of}",
+        lambda x: x % bound.multiple_of == 0,
+    ),
+}
 
 
 def differences(config: Any, paper: Any) -> List[str]:

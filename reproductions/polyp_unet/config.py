@@ -80,10 +80,11 @@ class Config:
     """Largest angle of the random rotation, degrees."""
     affine_rotation: Annotated[float, Ge(0), Given("notebook")] = 20
     """Largest angle of the random affine transform, degrees."""
-    affine_scale: Annotated[Tuple[float, float], Given("notebook")] = (0.8, 1.2)
+    affine_scale: Annotated[Tuple[float, float], Gt(0), Given("notebook")] = (0.8, 1.2)
     """Smallest and largest scale of the random affine transform."""
     jitter: Annotated[
         Tuple[float, float, float, float],
+        Interval(ge=0, le=1),
         Assumed("ColorJitter without numbers; mild values in common use", ((0.1, 0.1, 0.1, 0.0),)),
     ] = (0.2, 0.2, 0.2, 0.1)
     """Largest change of brightness, contrast and saturation, as factors, and of the hue, as a
