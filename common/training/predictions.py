@@ -101,7 +101,7 @@ def require_finite(run: Run, sample_id: str, probability: np.ndarray) -> None:
     """Raise InputError where a predicted value is not a number; the remedy is a new training."""
     if not np.isfinite(probability).all():
         raise InputError(
-            f"{run.folder}: the network predicts values for {sample_id} that are no numbers, so its "
+            f"{run.folder}: the network predicts values for {sample_id} that are no numbers: its "
             f"training has diverged; remove {run.folder} and lower --learning-rate "
             f"{run.config.get('learning_rate')}"
         )
