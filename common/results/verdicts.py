@@ -15,7 +15,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from common.published.rounding import last_digit
-from common.published.schema import COUNTS
+from common.published.schema import COUNTS, RESOLUTIONS
 from common.results import intervals
 from common.results import verdict_reasons as reasons
 from common.results.intervals import FEWEST_SEEDS, Spread
@@ -24,15 +24,7 @@ VERDICTS = ("match", "within", "above", "below", "undecided", "not comparable", 
 
 # The smallest difference that matters, as a fraction, by kind of metric (see
 # common.published.schema). Fixed before any run; a published table may only lower it.
-RESOLUTION: Mapping[str, float] = {
-    "dice": 0.05,
-    "f1": 0.05,
-    "iou": 0.05,
-    "aji": 0.05,
-    "precision": 0.05,
-    "recall": 0.05,
-    "accuracy": 0.01,
-}
+RESOLUTION: Mapping[str, float] = {kind: float(least) for kind, least in RESOLUTIONS.items()}
 _FLOAT_ERROR = 1e-9  # two numbers that are closer are equal
 
 Range = Tuple[float, float]  # lowest and highest
