@@ -71,9 +71,13 @@ class Config:
     """Channels of the first level, doubled at each of the four below it."""
     dropout: Annotated[float, Interval(ge=0, lt=1), Given("notebook")] = 0.3
     """Spatial dropout rate of each block."""
-    validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    validation_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for validation; PolypGen comes divided."""
-    test_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    test_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for testing; PolypGen comes divided."""
 
     rotation: Annotated[float, Ge(0), Given("README, Augmentation")] = 30
