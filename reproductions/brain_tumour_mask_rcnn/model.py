@@ -11,7 +11,6 @@ import contextlib
 import functools
 import io
 import warnings
-from dataclasses import fields
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
@@ -207,8 +206,7 @@ def load(folder: Path) -> Detector:
         InputError: the folder holds no finished training of this paper.
     """
     try:
-        stored = runs.read_json(folder / "config.json")
-        config = Config(**{field.name: stored[field.name] for field in fields(Config)})
+        config = runs.load_config(folder, Config)
         fit.start(config.seed, config.precision, deterministic_on_gpu=False)
         # The file is in an order that depends on which layers learn.
         model = build(config, initialise=False)

@@ -60,6 +60,7 @@ class Config:
     """Clip limit of CLAHE, as a multiple of the mean histogram bin."""
     clahe_tile_grid: Annotated[
         Tuple[int, int],
+        Gt(0),
         Assumed("CLAHE without parameters; OpenCV's default", ((4, 4), (16, 16))),
     ] = (8, 8)
     """Rows and columns of CLAHE's tiles."""

@@ -103,7 +103,7 @@ def network_input(image: np.ndarray, config: Config) -> np.ndarray:
 
 def whole(samples: List[Sample], config: Config) -> tf.data.Dataset:
     """Give whole images in order, as they are: to follow the loss on images that are not trained
-    on. Batches hold one image, padded to multiples of 32 by their own content.
+    on. Batches hold one image, padded to multiples of 32 with zeros, as in prediction.
     """
 
     def pairs():
