@@ -86,6 +86,18 @@ def find_data(words: List[str]) -> None:
     _run("common.datasets.manifests", [*names, *options])
 
 
+def predict(words: List[str]) -> None:
+    """Predict images with a trained network of a paper."""
+    from common.prediction import command, predict  # not at the top: other commands need it not
+
+    paper, rest = _paper(words, "predict")
+    with _argv(f"medseg predict {paper}", rest):
+        options = command.parse(paper)
+    command.choose_device(options.device)
+    predictor = importlib.import_module(f"reproductions.{paper}.predictor")
+    predict.run(paper, options, predictor.load, predictor.partners)
+
+
 def module(name: str) -> Callable[[List[str]], None]:
     """Give the function that runs a module with the words as its command line."""
     return lambda words: _run(name, words)
@@ -104,6 +116,7 @@ COMMANDS: Dict[str, Command] = {
         "draw a figure of the paper from its networks",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
+    "predict": Command("PAPER INPUT… --out DIR [OPTIONS]", "predict images of your own", predict),
     "data": Command(
         "PAPER [--data-root DIR]", "find or download its data and verify them", find_data
     ),
