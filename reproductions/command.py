@@ -91,8 +91,7 @@ def predict(words: List[str]) -> None:
     from common.prediction import command, predict  # not at the top: other commands need it not
 
     paper, rest = _paper(words, "predict")
-    with _argv(f"medseg predict {paper}", rest):
-        options = command.parse(paper)
+    options = command.parse(paper, rest)
     command.choose_device(options.device)
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     predict.run(paper, options, predictor.load, predictor.partners)

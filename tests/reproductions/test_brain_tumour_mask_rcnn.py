@@ -544,13 +544,15 @@ def test_average_precision_in_closed_form():
 
 def test_without_a_tumour_there_is_no_precision_and_no_sensitivity():
     one = square(0, 0, 12)
-    for detections in (found((0.9, one)), found()):
-        scores = metrics.average_precision([sample()], [detections])
+    for one_found in (found((0.9, one)), found()):
+        scores = metrics.average_precision([sample()], [one_found])
         assert len(scores) == 4 and np.isnan([*scores.values()]).all()
     curve = metrics.curve([sample()], [found((0.9, one))])
     assert np.isnan(curve.sensitivity).all() and curve.false_positives.tolist() == [1]
-    scores = metrics.aggregate([sample()], [found((0.9, one))], 0.5, 0.5)
-    assert "dice" in scores and not {"mask_ap", "box_ap50", "sensitivity"} & set(scores)
+    given = metrics.per_image([sample()], [found((0.9, one))], 0.5).assign(score=0.5)
+    chosen = given.drop(columns="id").add_suffix(metrics.CHOSEN)
+    scores = metrics.aggregate(pandas.concat([given, chosen], axis=1), Config())
+    assert "dice" in scores and "sensitivity" not in scores
 
 
 def test_detections_of_something_else_are_refused():
@@ -565,9 +567,9 @@ def test_detections_of_something_else_are_refused():
         good._replace(masks=np.ma.masked_equal(good.masks, 0)),
     ]
     for function in (metrics.curve, metrics.average_precision):
-        for detections in wrong:
+        for one_found in wrong:
             with pytest.raises(ValueError, match=r"must be|are needed"):
-                function([sample(one)], [detections])
+                function([sample(one)], [one_found])
         with pytest.raises(ValueError, match="one set of detections per sample"):
             function([sample(one)], [good, good])
 
