@@ -16,10 +16,10 @@ import tyro
 from common.errors import InputError, exits_cleanly
 from common.imaging import limits, reading, writing
 from common.imaging.listing import result_name, shown
-from common.training import cuda
+from common.training import cuda, runs
 from reproductions.brain_tumour_mask_rcnn import overlays
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
-from reproductions.brain_tumour_mask_rcnn.train import PAPER
+from reproductions.brain_tumour_mask_rcnn.train import trainer
 
 if TYPE_CHECKING:
     from reproductions.brain_tumour_mask_rcnn.model import Detector
@@ -46,10 +46,8 @@ def load(run_folder: Path) -> Detector:
     Raises:
         InputError: the folder holds no finished training of this paper.
     """
-    if not (run_folder / "metrics.csv").exists():
-        raise InputError(
-            f"{run_folder}: no metrics.csv in it, expected the folder of a finished training"
-        )
+    if not runs.is_complete(run_folder):
+        raise InputError(f"{run_folder}: expected the folder of a finished training")
     from reproductions.brain_tumour_mask_rcnn import (
         model,
     )  # not at the top: Model Garden takes 15 seconds
@@ -83,7 +81,7 @@ def predict(
 @exits_cleanly
 def main() -> None:
     """Predict from the command line."""
-    options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
+    options = tyro.cli(Options, prog=f"python -m reproductions.{trainer.paper}.predict")
     if options.min_score is not None and not 0 <= options.min_score <= 1:
         raise InputError(
             f"--min-score {options.min_score}: expected a confidence from 0 to 1, such as 0.7"

@@ -26,7 +26,7 @@ from common.results import figures
 from common.training import cuda
 from reproductions.busi_resnext_unet import model
 from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, PATCH
-from reproductions.busi_resnext_unet.train import PAPER
+from reproductions.busi_resnext_unet.train import trainer
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _mapped(path: str, dtype: type, shape: Tuple[int, ...]) -> np.memmap:
 @exits_cleanly
 def main() -> None:
     """Predict from the command line."""
-    options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
+    options = tyro.cli(Options, prog=f"python -m reproductions.{trainer.paper}.predict")
     if not 0 <= options.overlap <= 0.9:
         raise InputError(
             f"--overlap {options.overlap}: expected a part of the patch from 0 to 0.9, such as 0.5"
