@@ -93,8 +93,10 @@ def serve() -> None:
 
 def _limit_memory() -> None:
     """Let this process take `MEMORY` beyond what it has; mapped files do not count."""
-    status = Path("/proc/self/status").read_text()
-    used = int(status.split("VmData:")[1].split()[0]) << 10
+    status = Path("/proc/self/status")
+    if not status.exists():  # not on Linux
+        return
+    used = int(status.read_text().split("VmData:")[1].split()[0]) << 10
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = used + MEMORY
     if most != resource.RLIM_INFINITY:
