@@ -83,10 +83,7 @@ class _Batch:
         out = source.printable(self.options.out)
         told = ", ".join(f"{count} {what}" for what, count in self.counts.items() if count)
         print(f"{told or 'nothing to do'}; results: {out}")
-        if self.failures:
-            print(f"failed, see also {record.NAME}:", file=sys.stderr)
-            for line in self.failures:
-                print(f"  {line}", file=sys.stderr)
+        if self.failures:  # each has been told when it came
             sys.exit(1)
 
     def _frame(self, item: Item) -> None:

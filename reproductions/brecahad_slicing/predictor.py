@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.imaging.tiling import slice_with_step
 from common.prediction import bands
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.brecahad_slicing import data, metrics, model, slicing
@@ -68,6 +68,16 @@ class TumourNucleiPredictor(Predictor):
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
         return 1 if way.as_paper else bands.count(shape, self._window(), self._part(way))
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        config = member.config
+        chain = ["Gaussian 5x5", "sharpening 3x3", "median 3"] if config.preprocessing else []
+        return [
+            {"step": "filter", "filters": chain},
+            {"step": "resize", "size": config.side, "from": list(self._window())},
+            {"step": "cut", "size": slicing.tile_size(config)},
+            describe_scaling(data.scaled),
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)

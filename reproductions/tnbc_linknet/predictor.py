@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -17,7 +17,7 @@ import pandas
 from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.prediction import bands, finished_runs
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.tnbc_linknet import data, metrics, model
@@ -77,6 +77,20 @@ class NucleiPredictor(Predictor):
         return (
             1 if self._is_whole(shape, way) else bands.count(shape, (TILE, TILE), self._part(way))
         )
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        config = member.config
+        return [
+            {
+                "step": "clahe",
+                "clip_limit": config.clahe_clip_limit,
+                "tiles": list(config.clahe_tile_grid),
+                "colour_space": config.clahe_colour_space,
+                "on": f"windows of at most {TILE}x{TILE}",
+            },
+            describe_scaling(lambda images: data.network_input(images, config)),
+            {"step": "pad", "to_multiple_of": data.STRIDE, "with": 0, "at": "bottom and right"},
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)
