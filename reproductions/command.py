@@ -102,8 +102,7 @@ def evaluate(words: List[str]) -> None:
     from common.prediction import evaluate as evaluation
 
     paper, rest = _paper(words, "evaluate")
-    with _argv(f"medseg evaluate {paper}", rest):
-        options = evaluation.parse(paper)
+    options = evaluation.parse(paper, rest)
     scoring = importlib.import_module(f"reproductions.{paper}.mask_scoring").scoring
     evaluation.run(paper, options, scoring)
 
@@ -112,8 +111,7 @@ def export(words: List[str]) -> None:
     """Export a finished run as ONNX."""
     from common.prediction import export as exporting
 
-    with _argv("medseg export", words):
-        options = exporting.parse()
+    options = exporting.parse(words)
     paper = exporting.paper_of(options.run, reproductions.names())
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     exporting.run(options, predictor.load)

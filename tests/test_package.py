@@ -15,8 +15,7 @@ from common.files import PROJECT
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     build = (
-        "import sys; from setuptools import build_meta; "
-        f"build_meta.build_wheel({str(folder)!r})"
+        f"import sys; from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
     )
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
@@ -28,9 +27,7 @@ def wheel(tmp_path_factory):
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-c", build], cwd=source, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         yield archive
@@ -78,8 +75,6 @@ def test_the_command_knows_the_papers_without_tensorflow():
         "import sys; from reproductions import command; command.main(['list']); "
         "sys.exit('tensorflow' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "tnbc_linknet" in done.stdout and "make tnbc-table1" in done.stdout

@@ -66,7 +66,7 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
 
 
 def _difference(a: Dict[int, float], b: Dict[int, float], paired: bool) -> Dict[str, object]:
-    values = {
+    values: Dict[str, object] = {
         "difference": sum(a.values()) / len(a) - sum(b.values()) / len(b),
         "low": math.nan,
         "high": math.nan,
