@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import json
 import os
-import pickle
 import resource
 import signal
 import subprocess
@@ -26,6 +26,7 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.imaging import limits
 from common.imaging.decoding import Decoded, Mapping, Options, Source
+from common.imaging.levels import GreyRange
 
 MEMORY = 3 << 30  # bytes, beyond what the process needs for itself
 WAITING = 5  # the longest wait for an answer, as a multiple of the computing time
@@ -44,7 +45,7 @@ def run(kind: str, source: Source, name: str, options: Options) -> Decoded:
     with _pool.places:
         worker = _pool.take()
         try:
-            return worker.ask(pickle.dumps((kind, source, name, options)), name)
+            return worker.ask(kind, source, name, options)
         except InputError:
             raise
         except BaseException:  # an interruption: its answer would be taken for the next one
@@ -76,20 +77,18 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries print there as well
     _limit_memory()
-    with contextlib.suppress(EOFError):
-        while True:
-            request = pickle.load(sys.stdin.buffer)
-            allow(0)
-            try:
-                fields, pixels = _packed(readers.read(*request))
-            except InputError as error:
-                fields = {"error": type(error).__name__, "message": str(error)}
-                pixels = memoryview(b"")
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            answers.write(json.dumps(fields).encode() + b"\n")
-            answers.write(pixels)
-            answers.flush()
+    for request in iter(sys.stdin.buffer.readline, b""):
+        allow(0)
+        try:
+            fields, pixels = _packed(readers.read(*_unpacked(request)))
+        except InputError as error:
+            fields = {"error": type(error).__name__, "message": str(error)}
+            pixels = memoryview(b"")
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(json.dumps(fields).encode() + b"\n")
+        answers.write(pixels)
+        answers.flush()
 
 
 def _limit_memory() -> None:
@@ -101,6 +100,24 @@ def _limit_memory() -> None:
     if most != resource.RLIM_INFINITY:
         wanted = min(wanted, most)
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
+
+
+def _request(kind: str, source: Source, name: str, options: Options) -> bytes:
+    """A request as one line of JSON, behind which the content of a file comes, if that is given."""
+    fields = dataclasses.asdict(options)
+    fields["scratch"] = options.scratch and str(options.scratch)
+    is_content = isinstance(source, bytes)
+    what = len(source) if is_content else str(source)
+    return json.dumps([kind, what, name, fields]).encode() + b"\n" + (source if is_content else b"")
+
+
+def _unpacked(request: bytes) -> Tuple[str, Source, str, Options]:
+    kind, what, name, fields = json.loads(request)
+    source = sys.stdin.buffer.read(what) if isinstance(what, int) else Path(what)
+    if fields["grey_range"]:
+        fields["grey_range"] = GreyRange(**fields["grey_range"])
+    fields["scratch"] = fields["scratch"] and Path(fields["scratch"])
+    return kind, source, name, Options(**fields)
 
 
 def _packed(decoded: Decoded) -> Tuple[dict, memoryview]:
@@ -129,9 +146,9 @@ class _Worker:
             start_new_session=True,
         )
 
-    def ask(self, request: bytes, name: str) -> Decoded:
+    def ask(self, kind: str, source: Source, name: str, options: Options) -> Decoded:
         try:
-            self.process.stdin.write(request)
+            self.process.stdin.write(_request(kind, source, name, options))
             self.process.stdin.flush()
             answer = json.loads(self.process.stdout.readline())
         except (BrokenPipeError, ValueError):  # it has ended, and there is no answer

@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.imaging import formats, isolation, limits, readers
-from common.imaging.decoding import Decoded, Frame, Mapping, Options, Source, open_file
+from common.imaging.decoding import AS_STORED, Decoded, Frame, Mapping, Options, Source, open_file
 from common.imaging.levels import GreyRange
 from common.imaging.limits import TooManyPixels
 from common.imaging.listing import shown
@@ -72,7 +72,8 @@ def read(
             for the full range and, in DICOM files, what the file says.
         name: what messages call it; by default the file.
         most_pixels: more are refused with `TooManyPixels`, before they are decoded.
-        annotated: masks or outlines were drawn on it; see `orientation`.
+        annotated: it belongs to a data set, with masks or outlines drawn on it: it has to be stored
+            upright, see `orientation`, and with 8 bits per channel.
 
     Raises:
         InputError: it is no whole image of these formats, or one that needs a choice.
@@ -83,6 +84,11 @@ def read(
     pixels = decoded.pixels
     if annotated:
         check_upright(name, decoded.orientation)
+        if decoded.levels != AS_STORED:
+            raise InputError(
+                f"{name}: expected 8 bits per channel in an image with annotations, whose mapping "
+                f"to bytes nobody would record ({decoded.levels}); convert it"
+            )
     pixels = upright(pixels, decoded.orientation)
     if not isinstance(pixels, np.memmap):
         pixels = np.ascontiguousarray(pixels)

@@ -223,8 +223,8 @@ exits_cleanly(calls[sys.argv[3]])()
 @pytest.mark.parametrize(
     ("what", "megabytes", "words"),
     [
-        ("picture", 60, "wide.png: not enough memory to decode this picture"),
-        ("mask", 250, "wide.png: not enough memory for a picture of 12000x12000"),
+        ("picture", 60, "wide.png: not enough memory to decode this image"),
+        ("mask", 250, "wide.png: not enough memory to decode this image"),
         ("map", 250, "not enough memory (Unable to allocate"),
     ],
 )

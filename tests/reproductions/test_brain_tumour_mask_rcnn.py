@@ -336,7 +336,7 @@ def test_samples_have_their_images_masks_and_boxes(data_set):
         ),
         (
             lambda f: again(f, "9.jpg"),
-            r"annotations\.json: expected one entry for each image, got 4 for 3",
+            r"annotations\.json: expected one entry for each image, got two for 9",
         ),
         (
             lambda f: (f / "test/9.jpg").write_bytes((f / "test/9.jpg").read_bytes()[:700]),

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 
 from common.datasets import manifests, rebuild
 from common.errors import InputError
-from common.imaging.reading import read_mask, read_rgb
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
 
 SIZES = ((622, 529), (700, 400), (512, 600))
 
