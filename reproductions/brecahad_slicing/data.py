@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.datasets import manifests
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import group_split, random_split
 from common.imaging.reading import read_rgb
 from reproductions.brecahad_slicing import annotations, slicing
@@ -60,14 +61,18 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     centres = (sample.centres for sample in samples)
     tiles = slicing.tiles(ids, masks, config, centres)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
-    if config.protocol == "published" and config.split_unit == "tile":
+    if config.protocol == "published" and config.split_unit == "tile" and config.leakage == "off":
         dealt = random_split([tile.id for tile in tiles], fractions, config.seed)
         parts = {tile_id: part for part, members in dealt.items() for tile_id in members}
         return {part: [tile for tile in tiles if parts[tile.id] == part] for part in dealt}
-    if config.protocol == "published":
+    cases = {sample.id: sample.case for sample in samples}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        dealt = leakage_split(ids, cases, config.test_fraction, config.seed, leaks)
+        tiles = [tile for tile in tiles if ids[tile.number] in {*dealt["train"], *dealt["test"]}]
+    elif config.protocol == "published":
         dealt = random_split(ids, fractions, config.seed)
     else:
-        cases = {sample.id: sample.case for sample in samples}
         dealt = group_split(ids, cases, fractions, config.seed)
     parts = {image_id: part for part, members in dealt.items() for image_id in members}
     return {part: [tile for tile in tiles if parts[ids[tile.number]] == part] for part in dealt}
@@ -77,6 +82,28 @@ def preprocess(image: np.ndarray) -> np.ndarray:
     """Blur, sharpen and smooth uint8 (H, W, 3) as section 3 of the paper says."""
     blurred = cv2.GaussianBlur(image, (5, 5), 0)
     return cv2.medianBlur(cv2.filter2D(blurred, -1, SHARPEN), 3)
+
+
+def squared(
+    image: np.ndarray, side: int, square: str, preprocessing: bool
+) -> Tuple[np.ndarray, Tuple[slice, slice]]:
+    """Make uint8 (H, W, 3) square as section 4 of the paper says: preprocess it where asked, then
+    squeeze it, or its middle (`square` = crop).
+
+    Returns:
+        uint8 (side, side, 3), and the rows and columns of the image that it shows.
+    """
+    image = preprocess(image) if preprocessing else image
+    height, width = image.shape[:2]
+    window = (slice(0, height), slice(0, width))
+    if square == "crop":
+        edge = min(height, width)
+        top, left = (height - edge) // 2, (width - edge) // 2
+        window = (slice(top, top + edge), slice(left, left + edge))
+    image = image[window]
+    shrinks = side < min(image.shape[:2])
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (side, side), interpolation=interpolation), window
 
 
 def discs(
@@ -226,21 +253,17 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
 
     def read(item: Tuple[str, annotations.Pair]) -> Sample:
         image_id, pair = item
-        image = read_rgb(pair.image)
-        image = preprocess(image) if preprocessing else image
+        image = read_rgb(pair.image, annotated=True)
         height, width = image.shape[:2]
         centres = annotations.centres(pair.annotation)["tumor"] * (width, height)
+        image, (rows, columns) = squared(image, side, square, preprocessing)
         if square == "crop":
-            edge = min(height, width)
-            left, top = (width - edge) // 2, (height - edge) // 2
-            image, centres = image[top : top + edge, left : left + edge], centres - (left, top)
+            centres = centres - (columns.start, rows.start)
+            edge = rows.stop - rows.start
             centres = centres[((centres >= 0) & (centres < edge)).all(axis=1)]
+        used = (columns.stop - columns.start, rows.stop - rows.start)
         # A coordinate of exactly 1 belongs to the last pixel.
-        centres = np.minimum(centres * side / image.shape[1::-1], np.nextafter(side, 0))
-        shrinks = side < min(image.shape[:2])
-        image = cv2.resize(
-            image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        centres = np.minimum(centres * side / used, np.nextafter(side, 0))
         return Sample(
             image_id,
             pair.case,

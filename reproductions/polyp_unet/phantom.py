@@ -14,7 +14,7 @@ from PIL import Image
 from common.datasets import phantoms
 from common.datasets.manifests import PHANTOM
 from common.files import write_json
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 
 
 def write(

@@ -20,7 +20,7 @@ from common import files
 from common.cli import Request
 from common.errors import exits_cleanly
 from common.files import PROJECT
-from common.imaging.reading import write_png, write_tiff
+from common.imaging.writing import write_png, write_tiff
 from common.results import experiment
 from common.training import predictions, runs
 from reproductions.busi_resnext_unet import predict
@@ -201,6 +201,8 @@ def test_a_bug_keeps_its_traceback_and_an_interruption_says_how_to_go_on(capsys)
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from common.imaging import masks, reading
+from common.training import runs
 from common.imaging import reading
 from common.training import predictions, runs
 from common.errors import exits_cleanly
@@ -210,7 +212,7 @@ used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesi
 resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
 calls = {
     "picture": lambda: reading.read_rgb(folder / "wide.png"),
-    "mask": lambda: reading.read_mask(folder / "wide.png"),
+    "mask": lambda: masks.read_mask(folder / "wide.png"),
     "map": lambda: predictions.load_map(runs.Run(folder, {}), "wide"),
 }
 exits_cleanly(calls[sys.argv[3]])()

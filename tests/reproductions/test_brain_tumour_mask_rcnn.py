@@ -20,7 +20,8 @@ from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import read_mask, read_rgb
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
 from common.published import schema
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (
@@ -539,6 +540,38 @@ def test_average_precision_in_closed_form():
     wrong = Detections(np.float32([[0, 0, 12, 12]]), np.float32([0.9]), ell[None])
     scores = metrics.average_precision([sample(one)], [wrong])
     assert scores["box_ap50"] == pytest.approx(1) and scores["mask_ap50"] == 0
+
+
+def test_without_a_tumour_there_is_no_precision_and_no_sensitivity():
+    one = square(0, 0, 12)
+    for one_found in (found((0.9, one)), found()):
+        scores = metrics.average_precision([sample()], [one_found])
+        assert len(scores) == 4 and np.isnan([*scores.values()]).all()
+    curve = metrics.curve([sample()], [found((0.9, one))])
+    assert np.isnan(curve.sensitivity).all() and curve.false_positives.tolist() == [1]
+    given = metrics.per_image([sample()], [found((0.9, one))], 0.5).assign(score=0.5)
+    chosen = given.drop(columns="id").add_suffix(metrics.CHOSEN)
+    scores = metrics.aggregate(pandas.concat([given, chosen], axis=1), Config())
+    assert "dice" in scores and "sensitivity" not in scores
+
+
+def test_detections_of_something_else_are_refused():
+    one = square(0, 0, 12)
+    good = found((0.9, one))
+    wrong = [
+        good._replace(scores=np.float32([np.nan])),
+        good._replace(scores=np.float32([np.inf])),
+        good._replace(scores=np.float32([0.9, 0.8])),
+        good._replace(masks=good.masks[:, :30]),
+        good._replace(masks=good.masks.astype(float)),
+        good._replace(masks=np.ma.masked_equal(good.masks, 0)),
+    ]
+    for function in (metrics.curve, metrics.average_precision):
+        for one_found in wrong:
+            with pytest.raises(ValueError, match=r"must be|are needed"):
+                function([sample(one)], [one_found])
+        with pytest.raises(ValueError, match="one set of detections per sample"):
+            function([sample(one)], [good, good])
 
 
 # Figures and files

@@ -17,8 +17,10 @@ from tensorflow import keras
 from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
-from common.imaging import reading
-from common.imaging.reading import read_mask, read_rgb, write_png
+from common.imaging import limits
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from common.published import schema
 from common.training import fit, predictions
 from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predict
@@ -520,7 +522,7 @@ def test_images_of_any_size_give_a_mask_and_an_overlay(tmp_path, shape, suffix):
 def test_a_large_tiff_is_predicted_from_disk_to_disk(
     tmp_path, monkeypatch, packing, channels, overlap
 ):
-    monkeypatch.setattr(reading, "LARGE", 1000)
+    monkeypatch.setattr(limits, "LARGE", 1000)
     pixels = grey(300, 520, *channels)
     photometric = "rgb" if channels else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packing)

@@ -1,5 +1,4 @@
 import os
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tensorflow import keras
 from common.cli import Request
 from common.datasets import manifests
 from common.errors import InputError
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 from common.metrics import dice
 from common.published import schema
 from common.training import fit, predictions

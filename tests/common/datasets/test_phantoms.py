@@ -10,7 +10,8 @@ from PIL import Image
 from common.datasets import phantoms
 from common.datasets.manifests import load_manifest, verify
 from common.errors import InputError
-from common.imaging.reading import read_mask, read_pair, read_rgb
+from common.imaging.masks import read_mask, read_pair
+from common.imaging.reading import read_rgb
 from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
 from reproductions.brecahad_slicing import phantom as brecahad_phantom
 from reproductions.busi_resnext_unet import phantom as busi_phantom
