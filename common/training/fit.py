@@ -91,7 +91,7 @@ def fit(
         batches: gives the data of an epoch (counted from 0); must depend on nothing but the epoch.
         epochs: total number, those done before an interruption included.
         folder: of the run; receives state/ while training, then history.csv and weights.h5.
-        title: shown on the progress bar.
+        title: shown on the progress bar and in messages; by default the name of the folder.
         validate: called after each epoch; what it returns joins the epoch's line. It must draw
             nothing at random.
         rate: called before each epoch with the lines of history so far; gives the learning rate,
@@ -104,6 +104,7 @@ def fit(
         those of `validate`.
     """
     folder = Path(folder)
+    title = title or folder.name
     weights, history_file = folder / "weights.h5", folder / "history.csv"
     if weights.exists():
         shutil.rmtree(folder / "state", ignore_errors=True)  # a kill may have come between the two
@@ -138,12 +139,12 @@ def fit(
                 ).history
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
-                f"{title or folder}: not enough memory for a step "
+                f"{title}: not enough memory for a step "
                 f"({error.message.splitlines()[0]:.120}); "
                 "take smaller batches, or a device with more, where the same command resumes"
             ) from None
         used = float(keras.backend.get_value(model.optimizer.learning_rate))
-        _require_finite(logs["loss"][0], epoch + 1, used, title or str(folder))
+        _require_finite(logs["loss"][0], epoch + 1, used, title)
         scores = {name: float(values[0]) for name, values in logs.items()}
         if validate:
             scores.update({name: float(value) for name, value in validate(model).items()})

@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image
 
 from common.datasets import manifests
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from reproductions.busi_resnext_unet import predict
 
 PAPERS = ("tnbc", "busi", "brecahad", "polyp", "brain")

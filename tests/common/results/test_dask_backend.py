@@ -282,16 +282,15 @@ def test_a_worker_looks_for_what_the_command_names(tmp_path):
 @pytest.mark.slow
 def test_a_table_is_the_same_bytes_on_a_cluster_and_without(tmp_path):
     from common.cli import Request
-    from common.datasets import phantoms
     from reproductions.polyp_unet import eval as polyp_unet
+    from reproductions.polyp_unet import phantom as polyp_phantom
 
-    phantoms.packed_colonoscopy(tmp_path / "data/polypgen")
+    polyp_phantom.write(tmp_path / "data/polypgen")
     made = {}
     for workers in (None, "2"):
         results = tmp_path / str(workers)
-        polyp_unet.table(
-            Request(tmp_path / "data", profile="smoke", results_root=results, cluster=workers)
-        )
+        request = Request(tmp_path / "data", profile="smoke", results_root=results, cluster=workers)
+        polyp_unet.paper.targets["table"].run(request)
         files = sorted(results.rglob("*.csv"))
         made[workers] = {str(path.relative_to(results)): path.read_bytes() for path in files}
     assert len(made["2"]) > 3 and made["2"] == made[None]
