@@ -1,4 +1,5 @@
-"""LinkNet ensemble for nuclei segmentation in breast-cancer histology (TNBC data set): every setting of it.
+"""LinkNet ensemble for nuclei segmentation in breast-cancer histology (TNBC data set): every
+setting of it.
 
 Paper: "LinkNet Model Based on Ensemble Learning for Breast Cancer Segmentation" (in Turkish),
 Tables 1–2, Figure 2. Line numbers are those of its text.

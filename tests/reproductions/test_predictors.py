@@ -75,7 +75,7 @@ def trained(tmp_path_factory):
 
 
 def test_every_paper_has_a_predictor():
-    assert PAPERS == reproductions.names()
+    assert reproductions.names() == PAPERS
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -124,7 +124,7 @@ def test_polyp_predicts_an_image_as_its_run_did(trained, monkeypatch):
 def test_brecahad_predicts_an_image_as_its_run_did(trained):
     one = trained("brecahad_slicing")
     samples = brecahad.data.load(one.data_set, one.config)
-    for number, sample in enumerate(samples):
+    for number in range(len(samples)):
         probability, tested = brecahad.merged(one.run, samples, number, one.config)
         if tested.all():
             break
@@ -260,7 +260,7 @@ def test_a_grouped_convolution_becomes_one_node(tmp_path):
     inputs = keras.Input((None, None, 64))
     network = Network(keras.Model(inputs, GroupedConv2D(64, (3, 3))(inputs)))
     export.write_onnx(Member(Path(), None, network), tmp_path / "a.onnx")
-    nodes = [node for node in onnx.load(str(tmp_path / "a.onnx")).graph.node]
+    nodes = list(onnx.load(str(tmp_path / "a.onnx")).graph.node)
     groups = [
         attribute.i
         for node in nodes

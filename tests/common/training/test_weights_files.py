@@ -140,9 +140,8 @@ def test_hostile_files_are_refused_before_they_are_read(tmp_path, here, kind):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
     # The walk that takes every array, as for Matterport's files, must not be led there either.
     read = []
-    with weights_files.opened(path) as file:
-        with contextlib.suppress(InputError):
-            read = [array.read() for array in file.arrays()]
+    with weights_files.opened(path) as file, contextlib.suppress(InputError):
+        read = [array.read() for array in file.arrays()]
     assert not any((array == SECRET).any() for array in read)
 
 
