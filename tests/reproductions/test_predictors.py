@@ -124,7 +124,7 @@ def test_polyp_predicts_an_image_as_its_run_did(trained, monkeypatch):
 def test_brecahad_predicts_an_image_as_its_run_did(trained):
     one = trained("brecahad_slicing")
     samples = brecahad.data.load(one.data_set, one.config)
-    for number in range(len(samples)):
+    for number, sample in enumerate(samples):  # noqa: B007  the one that it stops at
         probability, tested = brecahad.merged(one.run, samples, number, one.config)
         if tested.all():
             break
