@@ -89,7 +89,10 @@ class WeightsFile:
             return layers
 
     def arrays(self) -> Iterator[StoredArray]:
-        """All arrays of the file with their whole names, wherever in it they lie."""
+        """All arrays of the file with their whole names, wherever in it they lie.
+
+        Those of integers, such as an optimiser's count of steps, are left out.
+        """
         with self.named_errors():
             yield from self._below(self._file, "", set(), 0)
 
@@ -105,7 +108,7 @@ class WeightsFile:
             whole = f"{prefix}/{name}".lstrip("/")
             if isinstance(item, h5py.Group):
                 yield from self._below(item, whole, seen, depth + 1)
-            else:
+            elif not _counts(item):
                 yield self._array(item, whole)
 
     def _child(self, group: h5py.Group, path: str) -> object:
@@ -314,6 +317,10 @@ def coco() -> Path:
             "command fetches it again"
         )
     return path
+
+
+def _counts(item: object) -> bool:
+    return isinstance(item, h5py.Dataset) and item.dtype.kind in "iub"
 
 
 def _text(name: object) -> str:
