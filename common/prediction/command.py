@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Optional, Tuple
+from typing import Literal, Optional, Sequence, Tuple
 
 import tyro
 from typing_extensions import Annotated
@@ -59,13 +59,13 @@ class Options:
         return int(self.frame) if self.frame and self.frame.isdigit() else self.frame
 
 
-def parse(paper: str) -> Options:
-    """Read the options from the command line, and check what needs no network.
+def parse(paper: str, words: Optional[Sequence[str]] = None) -> Options:
+    """Read the options from words or the command line, and check what needs no network.
 
     Raises:
         InputError: an option is out of its range, or the results would lie among the images.
     """
-    options = tyro.cli(Options, prog=f"medseg predict {paper}")
+    options = tyro.cli(Options, prog=f"medseg predict {paper}", args=words)
     for name, value, highest in (
         ("overlap", options.overlap, LARGEST_OVERLAP),
         ("threshold", options.threshold, 1),

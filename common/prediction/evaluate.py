@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import pandas
@@ -54,13 +54,13 @@ class Options:
     """
 
 
-def parse(paper: str) -> Options:
+def parse(paper: str, words: Optional[Sequence[str]] = None) -> Options:
     """Read the options from the command line.
 
     Raises:
         InputError: a folder is missing.
     """
-    options = tyro.cli(Options, prog=f"medseg evaluate {paper}")
+    options = tyro.cli(Options, prog=f"medseg evaluate {paper}", args=words)
     for path in (options.predictions, options.truth):
         if not path.is_dir():
             raise InputError(f"{printable(path)}: no such folder, expected one of masks")

@@ -10,7 +10,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import tyro
 
@@ -35,13 +35,13 @@ class Options:
     """Folder for RUN.onnx, RUN.json and RUN.md; made if need be."""
 
 
-def parse() -> Options:
+def parse(words: Optional[Sequence[str]] = None) -> Options:
     """Read the options from the command line.
 
     Raises:
         InputError: the run folder holds no finished training.
     """
-    options = tyro.cli(Options, prog="medseg export")
+    options = tyro.cli(Options, prog="medseg export", args=words)
     if not finished_runs.is_finished(options.run):
         raise InputError(f"{printable(options.run)}: not the folder of a finished training")
     return options

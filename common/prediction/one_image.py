@@ -11,11 +11,12 @@ from typing import Any, Dict, Iterator, List, Optional
 import numpy as np
 
 from common.errors import InputError
+from common.imaging.listing import shown
 from common.prediction import coco, dicom_seg, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
 from common.prediction.objects import Instances, Object
 from common.prediction.predictor import Prediction, Predictor, Tick, Way
-from common.prediction.source import Item, Loaded, printable
+from common.prediction.source import Item, Loaded
 from common.training.predictions import quantise
 
 _ROWS = 1024
@@ -107,7 +108,7 @@ def _describe(item: Item, image: Loaded, predictor: Predictor, maps: Maps) -> Di
     pixels = maps.labels.size
     fractions = {one.name: float(counts[one.value] / pixels) for one in predictor.classes}
     return {
-        "name": printable(item.name),
+        "name": shown(item.name),
         "file": item.shown,
         "width": width,
         "height": height,

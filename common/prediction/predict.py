@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.imaging.listing import shown
 from common.prediction import command, finished_runs, masks, one_image, record, source, worth
 from common.prediction.command import Options
 from common.prediction.journal import Journal
@@ -34,7 +35,7 @@ def run(paper: str, options: Options, load: Load, partners: finished_runs.Partne
             nothing is there to predict.
     """
     folders = finished_runs.choose(paper, options.run, options.runs_root, partners)
-    named = ", ".join(source.printable(folder) for folder in folders)
+    named = ", ".join(shown(folder) for folder in folders)
     print(
         f"network: {named}" + ("" if options.run else " (the newest finished; --run names another)")
     )
@@ -80,7 +81,7 @@ class _Batch:
 
     def summarise(self) -> None:
         """Say what was done; end with exit code 1 if an image failed."""
-        out = source.printable(self.options.out)
+        out = shown(self.options.out)
         told = ", ".join(f"{count} {what}" for what, count in self.counts.items() if count)
         print(f"{told or 'nothing to do'}; results: {out}")
         if self.failures:  # each has been told when it came

@@ -8,9 +8,9 @@ from typing import Any, Dict, Sequence
 
 from common import files
 from common.errors import InputError
+from common.imaging.listing import shown
 from common.prediction import masks
 from common.prediction.predictor import Predictor
-from common.prediction.source import printable
 from common.prediction.worth import USE, Worth
 from common.training import runs
 
@@ -23,7 +23,7 @@ def describe(predictor: Predictor, worth: Worth, way: Dict[str, Any]) -> Dict[st
     """Collect what made the results: network, data, scores, versions and options."""
     members = [
         {
-            "run": printable(member.folder),
+            "run": shown(member.folder),
             "weights_sha256": files.sha256(member.folder / "weights.h5"),
             "settings": runs.read_json(member.folder / "config.json"),
         }
@@ -57,23 +57,23 @@ def check_folder(out: Path, record: Dict[str, Any]) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise InputError(f"--out {printable(out)}: expected a folder, it is a file")
+        raise InputError(f"--out {shown(out)}: expected a folder, it is a file")
     path = out / NAME
     if not path.exists():
         if any(one for one in out.iterdir() if not one.name.startswith(".")):
             raise InputError(
-                f"--out {printable(out)}: holds files that are no results, perhaps images or true "
+                f"--out {shown(out)}: holds files that are no results, perhaps images or true "
                 "masks; take an empty folder"
             )
         return
     try:
         earlier = runs.read_json(path)
     except InputError:
-        raise InputError(f"{printable(path)}: damaged; take another --out") from None
+        raise InputError(f"{shown(path)}: damaged; take another --out") from None
     for name in SAME:
         if _comparable(earlier.get(name)) != _comparable(record[name]):
             raise InputError(
-                f"--out {printable(out)}: holds results of another {name}; take an empty folder"
+                f"--out {shown(out)}: holds results of another {name}; take an empty folder"
             )
 
 

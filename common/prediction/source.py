@@ -12,11 +12,11 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from common.errors import InputError
-from common.imaging import reading
+from common.imaging import listing, reading
+from common.imaging.levels import GreyRange
+from common.imaging.listing import result_name, shown
 
 LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
-# Until all formats are read by one rule.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom")
 Frame = Union[int, str, None]
 
 
@@ -31,7 +31,7 @@ class Item(NamedTuple):
     def shown(self) -> str:
         """The file, and its frame, in one printable line."""
         frame = f", frame {self.frame}" if self.frame else ""
-        return f"{printable(self.path)}{frame}"
+        return f"{shown(self.path)}{frame}"
 
 
 class Loaded(NamedTuple):
@@ -50,17 +50,6 @@ class Loaded(NamedTuple):
     is_dicom: bool
 
 
-def printable(path: Path | str) -> str:
-    """A path in one line: bytes that are no UTF-8, and control characters, as \\x….
-
-    Example:
-        >>> printable("a\\udcfe\\n.png")
-        'a\\\\xfe\\\\n.png'
-    """
-    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     """Find the images of files, of folders and what is below them, and of lists.
 
@@ -74,24 +63,15 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
         if path.suffix.lower() in LISTS and path.is_file():
             yield from (Item(listed, result_name(listed)) for listed in _listed(path))
         elif path.is_dir():
-            within = [one for one in _images(path, pattern) if out.resolve() not in one.parents]
+            found = listing.images(path.resolve(), pattern)
+            within = [one for one in found if out.resolve() not in one.parents]
             if not within:
-                raise InputError(f"{printable(path)}: no image matches --pattern {pattern} in it")
+                raise InputError(f"{shown(path)}: no image matches --pattern {pattern} in it")
             for one in within:
                 parents = one.relative_to(path.resolve()).parent.parts
                 yield Item(one, "_".join([*parents, result_name(one)]))
         else:
             yield Item(path, result_name(path))
-
-
-def result_name(path: Path) -> str:
-    """The name of an image's results: its own, without the suffix of an image format.
-
-    Example:
-        >>> result_name(Path("a/slide 1.TIF")), result_name(Path("1.2.840.7"))
-        ('slide 1', '1.2.840.7')
-    """
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def frames(item: Item, frame: Frame) -> List[Item]:
@@ -103,7 +83,7 @@ def frames(item: Item, frame: Frame) -> List[Item]:
     if frame is None:
         return [item]
     if frame == "all":
-        total = reading.count_frames(item.path) if hasattr(reading, "count_frames") else 1
+        total = reading.count_frames(item.path)
         if total == 1:
             return [item]
         digits = len(str(total))
@@ -124,23 +104,9 @@ def load(item: Item, grey_range: Optional[str] = None) -> Loaded:
     Raises:
         InputError: it is no whole image of a known format, or one that needs a choice.
     """
-    if not hasattr(reading, "read"):
-        return _load_single(item, grey_range)
-    from common.imaging.levels import GreyRange
-
     wanted = GreyRange.parse(grey_range) if grey_range else None
     image = reading.read(item.path, item.frame, wanted)
     return Loaded(image.pixels, image.levels, image.pixel_area, image.format == "DICOM")
-
-
-def _load_single(item: Item, grey_range: Optional[str]) -> Loaded:
-    if item.frame is not None or grey_range:
-        raise InputError("--frame and --range: not offered by this version")
-    pixels = reading.read_any(item.path)
-    with item.path.open("rb") as stream:
-        is_dicom = stream.read(132).endswith(b"DICM")
-    area = reading.pixel_area(item.path.read_bytes()) if is_dicom else None
-    return Loaded(pixels, "as read", area, is_dicom)
 
 
 def _listed(path: Path) -> List[Path]:
@@ -148,16 +114,6 @@ def _listed(path: Path) -> List[Path]:
         lines = os.fsdecode(path.read_bytes()).lstrip("\ufeff").splitlines()
     except OSError as error:
         reason = error.strerror
-        raise InputError(f"{printable(path)}: a list that cannot be read: {reason}") from None
+        raise InputError(f"{shown(path)}: a list that cannot be read: {reason}") from None
     named = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return [path.parent / name for name in named]
-
-
-def _images(folder: Path, pattern: str) -> List[Path]:
-    folder = folder.resolve()
-    try:
-        from common.imaging import listing
-    except ImportError:
-        found = (path for path in folder.rglob(pattern) if path.suffix.lower() in SUFFIXES)
-        return sorted(path for path in found if not path.name.startswith("."))
-    return listing.images(folder, pattern)

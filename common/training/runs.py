@@ -227,7 +227,7 @@ def load_config(folder: Path, config_type: Type[ConfigType]) -> ConfigType:
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the folder of a training")
+        raise InputError(f"{path}: no such file, expected the folder of a finished training")
     stored = read_json(path)
     names = {one.name for one in dataclasses.fields(config_type)}  # type: ignore[arg-type]
     # Recorded of every paper, whether or not its Config has encoder weights.

@@ -11,9 +11,9 @@ that name a row, the check of the command line and docs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -24,7 +24,8 @@ import typing_extensions
 from common.errors import InputError
 
 # Fields that say which run this is. They are no settings of the paper's method.
-IDENTITY = ("protocol", "profile", "seed")
+IDENTITY = ("protocol", "profile", "seed", "leakage")
+LARGEST = 3.4e38  # of a number of 32 bits, which training is done with
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def check(config: Any) -> None:
         values = value if isinstance(value, (tuple, list)) else (value,)
         numbers = [one for one in values if isinstance(one, (int, float))]
         option = f"--{name.replace('_', '-')} {' '.join(map(str, values))}"
-        if not all(math.isfinite(number) for number in numbers):
+        if not all(abs(number) <= LARGEST for number in numbers):  # which no NaN is
             raise InputError(f"{option}: expected a finite number")
         bounds = [_LIMITS[type(bound)](bound) for bound in setting.bounds]
         if not all(holds(number) for _, holds in bounds for number in numbers):
@@ -154,8 +155,18 @@ def reading(config: Any, default: Any) -> str:
         ours = getattr(config, name)
         if name in IDENTITY or setting.is_given(config) or ours == getattr(default, name):
             continue
-        changed.append(f"{name}={_text(ours)}")
+        changed.append(pair(name, ours))
     return ",".join(sorted(changed))
+
+
+def pair(name: str, value: Any) -> str:
+    """Write one choice of a reading.
+
+    Example:
+        >>> pair("clahe_tile_grid", (4, 4))
+        'clahe_tile_grid=4x4'
+    """
+    return f"{name}={_text(value)}"
 
 
 def parse_reading(text: str, config_type: type) -> Dict[str, Any]:
@@ -179,41 +190,39 @@ def parse_reading(text: str, config_type: type) -> Dict[str, Any]:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    options = _literals(kind)
-    if options:
-        chosen = [option for option in options if _text(option) == text]
-        if chosen:
-            return chosen[0]
-    numbers = [
-        member for member in (kind, *typing_extensions.get_args(kind)) if member in (int, float)
-    ]
-    if kind is bool and text in ("True", "False"):
-        return text == "True"
-    if kind is str:
-        return text
-    for number in numbers:
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    if typing_extensions.get_origin(kind) is tuple:
-        parts = text.split("x")
-        members = typing_extensions.get_args(kind)
-        if len(parts) == len(members):
-            return tuple(_value(name, part, member) for part, member in zip(parts, members))
-    expected = ", ".join(map(_text, options)) or getattr(kind, "__name__", str(kind))
+    is_union = typing_extensions.get_origin(kind) is typing.Union
+    members = typing_extensions.get_args(kind) if is_union else (kind,)
+    for member in members:
+        with contextlib.suppress(KeyError, ValueError):
+            return _parse(text, member)
+    expected = " or ".join(map(_expected, members))
     raise InputError(f"reading {name}={text}: expected {expected}")
 
 
-def _literals(kind: Any) -> List[Any]:
+def _parse(text: str, kind: Any) -> Any:
+    """Read what `_text` wrote of a value of this kind. Raises KeyError or ValueError for others."""
+    arguments = typing_extensions.get_args(kind)
     if typing_extensions.get_origin(kind) is typing.Literal:
-        return list(typing_extensions.get_args(kind))
-    members = typing_extensions.get_args(kind)
-    found: List[Any] = []
-    for member in members:
-        if typing_extensions.get_origin(member) is typing.Literal:
-            found += typing_extensions.get_args(member)
-    return found
+        return {_text(option): option for option in arguments}[text]
+    if typing_extensions.get_origin(kind) is tuple:
+        parts = text.split("x")
+        if len(parts) != len(arguments):
+            raise ValueError(text)
+        return tuple(map(_parse, parts, arguments))
+    if kind in (bool, type(None)):
+        return {"True": True, "False": False, "null": None}[text]
+    return kind(text)
+
+
+def _expected(kind: Any) -> str:
+    """Say what a text has to be, in order to be read as this kind."""
+    arguments = typing_extensions.get_args(kind)
+    if typing_extensions.get_origin(kind) is typing.Literal:
+        return ", ".join(map(_text, arguments))
+    if typing_extensions.get_origin(kind) is tuple:
+        return f"{len(arguments)} numbers joined by x"
+    names = {bool: "True or False", int: "a whole number", float: "a number", type(None): "null"}
+    return names.get(kind, "a text")
 
 
 def _text(value: Any) -> str:

@@ -24,7 +24,7 @@ from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.brecahad_slicing import data, metrics, model, slicing
-from reproductions.brecahad_slicing.config import CONNECTIVITY, SIDE, THRESHOLD, Config
+from reproductions.brecahad_slicing.config import CONNECTIVITY, SCORING, SIDE, Config
 
 WINDOW = (SIDE, 1360)  # height and width of the paper's images
 LARGEST_WHOLE = 1 << 26  # pixels that go through the chain at once
@@ -63,7 +63,7 @@ class TumourNucleiPredictor(Predictor):
         self.title = f"{NAMES[member.config.encoder]} on tiles {member.config.tiles}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
-        threshold = THRESHOLD if way.threshold is None else way.threshold
+        threshold = SCORING.threshold if way.threshold is None else way.threshold
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:

@@ -43,7 +43,7 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the initial weights, dropout, the order and augmentation of the images, and the split
     of a folder.
     """
@@ -71,9 +71,13 @@ class Config:
     """Channels of the first level, doubled at each of the four below it."""
     dropout: Annotated[float, Interval(ge=0, lt=1), Given("notebook")] = 0.3
     """Spatial dropout rate of each block."""
-    validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    validation_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for validation; PolypGen comes divided."""
-    test_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    test_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for testing; PolypGen comes divided."""
 
     rotation: Annotated[float, Ge(0), Given("README, Augmentation")] = 30
@@ -139,6 +143,34 @@ class Config:
         return runs.readable_id(self, PROFILES[self.profile])
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How saved maps become scores."""
+
+    threshold: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("the README only suggests tuning it", (0.3, 0.7))
+    ] = THRESHOLD
+    """Probability from which a pixel is of a polyp."""
+    divisor: Annotated[
+        Literal["by_protocol", "images", "batches"],
+        Assumed("the notebook sums over batches and divides by images", ("images", "batches")),
+    ] = "by_protocol"
+    """Divisor of the sums over batches of accuracy, precision and recall: images (published) or
+    batches (corrected).
+    """
+    batch_scores: Annotated[
+        Literal["pixels", "images"],
+        Assumed("not stated how a batch is scored", ("images",)),
+    ] = "pixels"
+    """Accuracy, precision and recall of a batch: of all its pixels, or the mean of its images."""
+    empty: Annotated[Literal["one", "zero", "skip"], Assumed("not stated", ("zero", "skip"))] = (
+        "one"
+    )
+    """Score of an image without polyp for which none is predicted: 1, 0 or none."""
+
+
+SCORING = Scoring()
+AGGREGATION = ("divisor", "batch_scores", "empty")  # what needs no new look at the maps
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,

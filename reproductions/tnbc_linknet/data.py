@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging.clahe import clahe
-from common.imaging.reading import read_pair
+from common.imaging.listing import any_case, matching
+from common.imaging.masks import read_pair
 from common.imaging.tiling import pad_to_multiple
 from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
@@ -40,7 +42,7 @@ def patients(folder: Path) -> Dict[str, str]:
     Raises:
         InputError: no image is there, or two have the same name.
     """
-    paths = sorted(Path(folder).glob("Slide_*/*.png"))
+    paths = matching(Path(folder), "Slide_*/*.png")
     if not paths:
         raise InputError(f"{folder}: no Slide_*/*.png in this folder")
     owners: Dict[str, str] = {}
@@ -59,6 +61,9 @@ def split(folder: Path, config: Config) -> Split:
     """
     owners = patients(folder)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        return leakage_split(list(owners), owners, config.test_fraction, config.seed, leaks)
     if config.protocol == "published":
         return random_split(list(owners), fractions, config.seed)
     return group_split(list(owners), owners, fractions, config.seed)
@@ -75,8 +80,8 @@ def load(folder: Path, ids: List[str], config: Config) -> List[Sample]:
     def read(sample_id: str) -> Sample:
         patient = owners[sample_id]
         image, mask = read_pair(
-            Path(folder) / f"Slide_{patient}" / f"{sample_id}.png",
-            Path(folder) / f"GT_{patient}" / f"{sample_id}.png",
+            any_case(Path(folder) / f"Slide_{patient}" / f"{sample_id}.png"),
+            any_case(Path(folder) / f"GT_{patient}" / f"{sample_id}.png"),
         )
         return Sample(sample_id, equalise(image, config), mask)
 

@@ -21,7 +21,7 @@ from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.tnbc_linknet import data, metrics, model
-from reproductions.tnbc_linknet.config import CONNECTIVITY, ENSEMBLE, THRESHOLD, Config
+from reproductions.tnbc_linknet.config import ENSEMBLE, SCORING, Config
 
 TILE = 512  # pixels: the size of the data set's images
 LARGEST_WHOLE = 1 << 24  # pixels that are predicted at once, the paper's way
@@ -61,7 +61,7 @@ class NucleiPredictor(Predictor):
 
     paper = "tnbc_linknet"
     classes = (NUCLEUS,)
-    connectivity = CONNECTIVITY
+    connectivity = SCORING.connectivity
     headline = ("dsc", "aji", "f1")
 
     def __init__(self, members: Sequence[Member]):
@@ -70,7 +70,7 @@ class NucleiPredictor(Predictor):
         self.title = f"LinkNet, {' and '.join(encoders)}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
-        threshold = THRESHOLD if way.threshold is None else way.threshold
+        threshold = SCORING.threshold if way.threshold is None else way.threshold
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
