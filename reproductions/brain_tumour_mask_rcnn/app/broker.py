@@ -148,7 +148,8 @@ class Broker:
             work = asyncio.ensure_future(self._next_job())
             await asyncio.wait({closed, work}, return_when=asyncio.FIRST_COMPLETED)
             if closed.done():
-                work.cancel()
+                if not work.cancel():
+                    self._jobs.appendleft(work.result())  # for the next process
                 return await self._why()
             job = work.result()
             writer.write(wire.pack(job.header, job.content))

@@ -20,6 +20,7 @@ EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
     *("AccessionNumber", "StudyID", "ReferringPhysicianName"),
 )
+USUAL = {"Modality": "OT", "InstanceNumber": 1, "SeriesNumber": 1}  # where the file has no value
 MAKER = "Research software"
 
 
@@ -47,6 +48,9 @@ def write(source: pydicom.Dataset, masks: np.ndarray, network: str, note: str) -
     for name in EMPTY:
         if name not in source:
             setattr(source, name, None)
+    for name, value in USUAL.items():
+        if name not in source:
+            setattr(source, name, value)
     segment = highdicom.seg.SegmentDescription(
         segment_number=1,
         segment_label="Tumour candidates",

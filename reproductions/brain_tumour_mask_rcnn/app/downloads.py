@@ -95,8 +95,9 @@ def dicom_seg(content: bytes, masks: np.ndarray, network: str, note: str) -> byt
     except subprocess.TimeoutExpired:
         raise InputError(f"it took longer than {SECONDS} seconds") from None
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise InputError(lines[-1] if lines else "the process that writes it has ended")
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = said[-1] if said else "error: the process that writes it has ended"
+        raise InputError(reason.partition("error: ")[2] or reason)
     return done.stdout
 
 
@@ -106,18 +107,28 @@ def _harmless(cell: object) -> object:
 
 
 def _with_notes(picture: Image.Image, notes: List[str]) -> Image.Image:
-    """Add a white strip with lines of text below an image; letters shrink until they fit."""
-    size = max(min(picture.height, picture.width) / 26, 9.0)
-    longest = max(notes, key=len)
-    while size > 6 and _font(size).getlength(longest) > picture.width - 8:
-        size *= 0.92
-    line = round(1.35 * size)
-    whole = Image.new("RGB", (picture.width, picture.height + line * len(notes) + 6), "white")
+    """Add a white strip with text below an image; long lines are broken."""
+    size = max(min(picture.height, picture.width) / 36, 10.0)
+    font, line = _font(size), round(1.35 * size)
+    lines = [part for note in notes for part in _broken(note, font, picture.width - 8)]
+    whole = Image.new("RGB", (picture.width, picture.height + line * len(lines) + 6), "white")
     whole.paste(picture)
     draw = ImageDraw.Draw(whole)
-    for index, note in enumerate(notes):
-        draw.text((4, picture.height + 2 + index * line), note, (0, 0, 0), _font(size))
+    for index, text in enumerate(lines):
+        draw.text((4, picture.height + 2 + index * line), text, (0, 0, 0), font)
     return whole
+
+
+def _broken(text: str, font: ImageFont.FreeTypeFont, width: float) -> List[str]:
+    """Break a text into lines of at most this width."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont:

@@ -34,9 +34,7 @@ class Finding(NamedTuple):
         return int(self.mask.sum())
 
 
-def from_masks(
-    scores: Sequence[float], boxes: np.ndarray, masks: np.ndarray
-) -> List[Finding]:
+def from_masks(scores: Sequence[float], boxes: np.ndarray, masks: np.ndarray) -> List[Finding]:
     """Make findings of scores (n), boxes (n, 4) and masks, bool (n, H, W); the surest comes
     first.
     """

@@ -29,7 +29,10 @@ GROUPS = (
 )
 
 
-GROUP_TAGS = (b"\x00\x52\x29\x92", b"\x00\x52\x30\x92")  # (5200,9229), (5200,9230): shared, per frame
+GROUP_TAGS = (
+    b"\x00\x52\x29\x92",
+    b"\x00\x52\x30\x92",
+)  # (5200,9229), (5200,9230): shared, per frame
 
 
 def is_dicom(content: bytes) -> bool:
@@ -42,7 +45,9 @@ def count(content: bytes) -> int:
     try:
         if is_dicom(content):
             tags = ["NumberOfFrames"]
-            dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=tags)
+            dataset = pydicom.dcmread(
+                io.BytesIO(content), stop_before_pixels=True, specific_tags=tags
+            )
             return min(max(int(dataset.get("NumberOfFrames") or 1), 1), MOST)
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         if image.format == "JPEG":
@@ -76,11 +81,14 @@ def spacing(content: bytes) -> Optional[Tuple[float, float]]:
     """
     if reading.pixel_area(content) is None:
         return None
-    dataset = pydicom.dcmread(
-        io.BytesIO(content), stop_before_pixels=True, specific_tags=["PixelSpacing"]
-    )
-    height, width = (float(side) for side in dataset.PixelSpacing)
+    height, width = (float(side) for side in _header(content, "PixelSpacing").PixelSpacing)
     return height, width
+
+
+def _header(content: bytes, *tags: str) -> pydicom.Dataset:
+    """Read single elements of a DICOM file."""
+    stream = io.BytesIO(content)
+    return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(tags))
 
 
 def _pages(image: Image.Image) -> int:

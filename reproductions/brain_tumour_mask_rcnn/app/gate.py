@@ -44,8 +44,8 @@ DOORS = (
 PAGE = """<!DOCTYPE html><html lang="tr"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme"
 content="light dark"><title>Beyin MR · Brain MR</title>{head}</head>
-<body style="font: 18px/1.5 system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
-<main><p>{turkish}</p><p lang="en">{english}</p></main></body></html>"""
+<body style="font: 18px/1.5 system-ui, sans-serif; max-width: 40em; margin: 3em auto;
+padding: 0 1em"><main><p>{turkish}</p><p lang="en">{english}</p></main></body></html>"""
 ENTER = '<meta http-equiv="refresh" content="0; url=/">'
 RELOAD = '<meta http-equiv="refresh" content="15">'
 OPENING = ("Sayfa açılıyor…", "Opening the page…")
@@ -55,7 +55,7 @@ WRONG_ADDRESS = (
 )
 REFUSED = ("Bu istek kabul edilmez.", "This request is not accepted.")
 FULL = (
-    "Açık sekme sayısı sınırda ({most}). Bir sekmeyi kapatın; bu sayfa kendiliğinden yeniden dener.",
+    "Açık sekme sayısı sınırda ({most}). Bir sekmeyi kapatın; bu sayfa kendisi yeniden dener.",
     "As many tabs are open as there may be ({most}). Close one; this page tries again by itself.",
 )
 
@@ -64,9 +64,14 @@ class Answer(RequestHandler):
     """A short page of the gate's own."""
 
     def initialize(
-        self, status: int, texts: Sequence[str], head: str = "", cookies: Dict[str, str] = {}
+        self,
+        status: int,
+        texts: Sequence[str],
+        head: str = "",
+        cookies: Optional[Dict[str, str]] = None,
     ) -> None:
-        self.status, self.texts, self.head_part, self.cookies_to_set = status, texts, head, cookies
+        self.status, self.texts, self.head_part = status, texts, head
+        self.cookies_to_set = cookies or {}
 
     def check_xsrf_cookie(self) -> None:
         """Nothing is changed by what is answered here."""

@@ -48,9 +48,7 @@ def _examine(detector: Detector, header: dict, content: bytes) -> wire.Message:
     try:
         image = np.frombuffer(content, np.uint8).reshape(*header["shape"])
         found = detector(image, header["min_score"])
-        return findings.to_message(
-            findings.from_masks(found.scores, found.boxes, found.masks)
-        )
+        return findings.to_message(findings.from_masks(found.scores, found.boxes, found.masks))
     except Exception as error:  # the page says it, and goes on
         name = type(error).__name__
         return {"error": "memory" if name in OUT_OF_MEMORY else "failed", "reason": name}, b""

@@ -20,18 +20,20 @@ import numpy as np
 from IPython.display import display
 
 from common.errors import InputError
-from reproductions.brain_tumour_mask_rcnn.app import downloads, facts, findings, frames, svg
+from reproductions.brain_tumour_mask_rcnn.app import downloads, facts, findings, svg
 from reproductions.brain_tumour_mask_rcnn.app import uploads as lists
 from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
 from reproductions.brain_tumour_mask_rcnn.app.model_client import DetectionError, ModelClient
 from reproductions.brain_tumour_mask_rcnn.app.strings import LANGUAGES
 from reproductions.brain_tumour_mask_rcnn.app.uploads import Entry, Uploads
-from reproductions.brain_tumour_mask_rcnn.app.views import Views
+from reproductions.brain_tumour_mask_rcnn.app.views import HIGHEST, Views
 from reproductions.brain_tumour_mask_rcnn.app.wording import rounded_down
 
 SOCKET = "BRAIN_TUMOUR_SOCKET"  # the environment variable that names the broker's socket
-ACCEPTED = ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom"
+ACCEPTED = (
+    ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom"
+)
 PARTS = (
     *("words", "notice", "heading", "status", "alert", "threshold", "hint", "picture", "drawing"),
     *("findings", "measured", "handout", "footer"),
@@ -99,7 +101,7 @@ class Page:
         self.detect_all = ipywidgets.Button().add_class("bt-detect-all")
         lowest = self._network.lowest_score
         self.threshold = ipywidgets.FloatSlider(
-            self._network.min_score, min=lowest, max=0.99, step=0.01, readout=False
+            self._network.min_score, min=lowest, max=HIGHEST, step=0.01, readout=False
         )
         self.files = {name: ipywidgets.Button().add_class("bt-file-button") for name in FILES}
         self.parts = {name: ipywidgets.HTML().add_class(f"bt-{name}") for name in PARTS}
@@ -223,9 +225,9 @@ class Page:
             self._files += 1
             address = f"data:application/octet-stream;base64,{base64.b64encode(content).decode()}"
             named = html.escape(name, quote=True)
-            self.parts["handout"].value = (
-                f"<a data-file='{self._files}' download='{named}' href='{address}'></a>"
-            )
+            self.parts[
+                "handout"
+            ].value = f"<a data-file='{self._files}' download='{named}' href='{address}'></a>"
         self._busy = ""
         self._render()
 
@@ -233,6 +235,8 @@ class Page:
 
     def _file(self, kind: str, entry: Entry, image: np.ndarray) -> Tuple[str, bytes]:
         """Name and bytes of a file about an entry."""
+        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `uploads.pixels`
+
         views, threshold = self._views(), self.threshold_value
         shown, note = self._shown(entry), views.note(threshold)
         stem = Path(entry.name).stem + (f"_{entry.index + 1}" if entry.frames > 1 else "")
@@ -275,8 +279,8 @@ class Page:
                 rows.append((entry.name, entry.index + 1, 0, *[""] * 7, *about))
             for number, finding in enumerate(shown, start=1):
                 y1, x1, y2, x2 = (round(side, 1) for side in finding.box)
-                area = "" if entry.pixel_area is None else round(
-                    finding.pixels * entry.pixel_area, 2
+                area = (
+                    "" if entry.pixel_area is None else round(finding.pixels * entry.pixel_area, 2)
                 )
                 score = f"{rounded_down(finding.score):.2f}"
                 place = (entry.name, entry.index + 1, number, score, x1, y1, x2, y2)
@@ -329,7 +333,7 @@ class Page:
         for name, button in self.files.items():
             button.description = text[f"download_{name}"]
             button.disabled = self._busy == "preparing"
-        _show(self.files["seg"], done and frames.is_dicom(entry.content))
+        _show(self.files["seg"], done and entry.is_dicom)
 
     def _render_list(self, views: Views) -> None:
         entries = self._uploads.entries

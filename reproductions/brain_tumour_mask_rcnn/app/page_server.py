@@ -1,4 +1,4 @@
-"""The server of the page: Voilà behind the gate, with the settings that keep it closed and quiet."""
+"""The server of the page: Voilà behind the gate, with settings that keep it closed and quiet."""
 
 from __future__ import annotations
 

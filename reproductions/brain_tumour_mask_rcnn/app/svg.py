@@ -81,8 +81,8 @@ def drawing(
 def place_labels(
     boxes: Sequence[Sequence[float]], labels: Sequence[str], shape: Tuple[int, ...]
 ) -> List[Rectangle]:
-    """Find a place for the label of each box, the surest first: at the box, inside the image, and
-    over as little of other labels as can be.
+    """Find a place for the label of each box, the surest first: at the box, inside the image, over
+    no other label if that can be, and over as little of the boxes as can be.
 
     Args:
         boxes: y1, x1, y2, x2 in pixels.
@@ -90,6 +90,7 @@ def place_labels(
         shape: height and width of the image.
     """
     size = letter(shape)
+    areas = [Rectangle(x1, y1, x2 - x1, y2 - y1) for y1, x1, y2, x2 in boxes]
     placed: List[Rectangle] = []
     for box, text in zip(boxes, labels):
         width, height = 0.56 * size * (len(text) + 0.8), 1.4 * size
@@ -103,10 +104,11 @@ def place_labels(
             )
             for x, y in places
         ]
-        moved = [abs(r.x - x) + abs(r.y - y) for r, (x, y) in zip(inside, places)]
-        covered = [sum(place.overlap(other) for other in placed) for place in inside]
-        best = min(range(len(inside)), key=lambda i: (covered[i] > 0, covered[i], moved[i] > size))
-        placed.append(inside[best])
+        far = [abs(r.x - x) + abs(r.y - y) > size for r, (x, y) in zip(inside, places)]
+        labels_below = [sum(place.overlap(other) for other in placed) for place in inside]
+        boxes_below = [sum(place.overlap(area) for area in areas) for place in inside]
+        costs = list(zip(labels_below, boxes_below, far))
+        placed.append(inside[costs.index(min(costs))])
     return placed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import Dict, List
@@ -12,6 +13,9 @@ from traitlets import Float, Integer
 
 LOOK = 2.0  # seconds between looks for processes to end
 STARTING = 30.0  # seconds that a place is kept for a tab whose process has not begun to start
+
+# A tab computes little: one thread each for it, and no memory kept for more of them.
+SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
 
 
 class TabKernels(AsyncMappingKernelManager):
@@ -48,7 +52,8 @@ class TabKernels(AsyncMappingKernelManager):
         self._starting += 1
         try:
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            kernel_id = await super().start_kernel(**{**kwargs, **quiet})
+            env = {**kwargs.get("env", os.environ), **SMALL}
+            kernel_id = await super().start_kernel(**{**kwargs, **quiet, "env": env})
         finally:
             self._starting -= 1
         self._alone_since[kernel_id] = time.monotonic()

@@ -10,8 +10,6 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common.errors import InputError
-from common.imaging import reading
-from reproductions.brain_tumour_mask_rcnn.app import frames
 from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
 
 MEGABYTES = 16  # the most that a file may have
@@ -44,6 +42,11 @@ class Entry:
     pixel_area: Optional[float] = None
     found: Optional[List[Finding]] = None
 
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file is a DICOM file."""
+        return self.content[128:132] == b"DICM"
+
 
 @dataclass
 class Uploads:
@@ -68,6 +71,8 @@ class Uploads:
         Returns:
             The place of its first image, or None where the list has no room for it.
         """
+        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `pixels`
+
         place = len(self.entries)
         if max(size, len(content)) > MEGABYTES << 20:
             new = [Entry(name, b"", problem="too_many_bytes")]
@@ -85,6 +90,10 @@ def pixels(entry: Entry) -> Optional[np.ndarray]:
     """Read the image of an entry, uint8 (H, W, 3), and note its size; None, and the problem noted,
     where it cannot be read.
     """
+    # Not at the top: a tab that waits for its first image needs 40 MB less without them.
+    from common.imaging import reading
+    from reproductions.brain_tumour_mask_rcnn.app import frames
+
     if entry.problem:
         return None
     try:

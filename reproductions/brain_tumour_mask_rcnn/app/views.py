@@ -20,7 +20,7 @@ LIMITS = {
     "entries": uploads.ENTRIES,
     "together": uploads.TOGETHER,
 }
-BUSY = ("loading", "reading", "working", "preparing")
+HIGHEST = 0.99  # threshold that can be chosen
 # What the browser needs to know in words: names of controls, and what it says without the server.
 NAMES = ("title", "language", "controls", "result", "upload", "threshold", "list", "downloads")
 ALONE = ("gone_tab", "gone_server", "gone_address", "no_answer", "reload")
@@ -45,7 +45,10 @@ class Views:
         words = {
             "code": self.language,
             "received": received,
-            "value": wording.score(threshold, self.language),
+            "value": threshold,
+            "value_text": wording.score(threshold, self.language),
+            "lowest": self.network.lowest_score,
+            "highest": HIGHEST,
             "megabytes": uploads.MEGABYTES,
             **named,
             **told,
@@ -143,7 +146,9 @@ class Views:
         below = entry.found[len(shown) :]
         if below:
             best = wording.score(below[0].score, self.language)
-            parts.append(f"<p class='bt-note'>{self.say('below', count=len(below), score=best)}</p>")
+            parts.append(
+                f"<p class='bt-note'>{self.say('below', count=len(below), score=best)}</p>"
+            )
         return "".join(parts)
 
     def measured(self, threshold: float) -> str:
@@ -218,7 +223,9 @@ class Views:
             cells = [self.text["union"], "", *self._areas(entry, union)]
             body.append(f"<tr>{_cells(cells)}</tr>")
         caption = f"<caption>{self.text['findings']}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        return (
+            f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        )
 
     def _areas(self, entry: Entry, pixels: int) -> List[str]:
         if entry.pixel_area is None:

@@ -90,7 +90,8 @@
       ".widget-upload": { "aria-label": words.upload },
       ".bt-list select": { "aria-label": words.list },
       ".bt-downloads": { role: "group", "aria-label": words.downloads },
-      ".noUi-handle": { "aria-label": words.threshold, "aria-valuetext": words.value },
+      ".noUi-handle": { "aria-label": words.threshold, "aria-valuetext": words.value_text, "aria-valuenow": words.value,
+        "aria-valuemin": words.lowest, "aria-valuemax": words.highest },
       ".bt-words, .bt-handout": { "aria-hidden": "true" },
     };
     for (const [selector, attributes] of Object.entries(labels)) each(selector, (e) => set(e, attributes));
@@ -101,7 +102,14 @@
     });
   }
 
+  // The widgets bring their own style along; the page's has the last word.
+  function dress() {
+    const style = document.getElementById("bt-style");
+    if (document.querySelector(".bt-page") && style !== document.head.lastElementChild) document.head.append(style);
+  }
+
   function listen() {
+    dress();
     const told = document.querySelector(".bt-words [data-words]");
     if (told) {
       const said = JSON.parse(told.dataset.words);
@@ -161,36 +169,44 @@
   FileReader.prototype.readAsArrayBuffer = function (file) {
     return read.call(this, file.size > words.megabytes * 1048576 ? file.slice(0, 0) : file);
   };
-  let queue = Promise.resolve();
   const ours = new WeakSet(); // events that this script has made
   const pause = (time) => new Promise((done) => setTimeout(done, time));
-  async function send(input, file) {
-    const before = words.received, single = new DataTransfer();
+  let queue = Promise.resolve(), chooser = null, opens = true;
+  async function send(file) {
+    const before = words.received, single = new DataTransfer(), change = new Event("change", { bubbles: true });
     single.items.add(file);
-    input.files = single.files;
-    const change = new Event("change", { bubbles: true });
+    chooser.files = single.files;
     ours.add(change);
-    input.dispatchEvent(change);
+    chooser.dispatchEvent(change);
     for (let waited = 0; words.received === before; waited += 50) {
       if (waited >= ANSWER) { trouble("no_answer", file.name); break; }
       await pause(50);
     }
   }
-  function send_all(input, files) {
+  function send_all(files) {
     picked = null;
-    for (const file of files) queue = queue.then(() => send(input, file));
+    for (const file of [...files]) queue = queue.then(() => send(file));
   }
-  addEventListener("change", (event) => {
-    const input = event.target;
-    if (!(input instanceof HTMLInputElement) || input.type !== "file" || ours.has(event)) return;
-    event.stopImmediatePropagation();
-    send_all(input, [...input.files]);
-  }, true);
+  // The widget's file chooser is not part of the document: it is met when it is opened first.
+  const open_chooser = HTMLInputElement.prototype.click;
+  HTMLInputElement.prototype.click = function () {
+    if (this.type === "file" && this !== chooser) {
+      chooser = this;
+      chooser.addEventListener("change", (event) => {
+        if (ours.has(event)) return;
+        event.stopImmediatePropagation();
+        send_all(chooser.files);
+      }, true);
+    }
+    if (this.type !== "file" || opens) open_chooser.call(this);
+  };
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
-    const input = document.querySelector("input[type=file]");
-    if (input) send_all(input, [...event.dataTransfer.files]);
+    opens = false;
+    document.querySelector(".widget-upload")?.click();
+    opens = true;
+    if (chooser) send_all(event.dataTransfer.files);
   });
 
   let due = false;
@@ -199,5 +215,5 @@
     due = true;
     setTimeout(() => { due = false; listen(); remind(); }, 0); // a hidden tab draws no frames
   }).observe(document.documentElement, { childList: true, subtree: true, attributes: true,
-    attributeFilter: ["data-words", "class", "value", "style"] });
+    attributeFilter: ["data-words", "class", "aria-valuenow"] });
 })();
