@@ -45,6 +45,8 @@ def write(source: pydicom.Dataset, masks: np.ndarray, network: str, note: str) -
     missing = [name for name in NEEDED if not source.get(name)]
     if missing:
         raise InputError(f"the DICOM file lacks {', '.join(missing)}")
+    if len(masks) > 1 and "SharedFunctionalGroupsSequence" not in source:
+        raise InputError("the DICOM file has several frames, but no functional groups")
     for name in EMPTY:
         if name not in source:
             setattr(source, name, None)

@@ -89,3 +89,32 @@ def stub_finds_the_project():
     patch.setenv("PYTHONPATH", str(PROJECT))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser."""
+    from . import browser
+
+    if not browser.CHROMIUM:
+        pytest.skip("no Chromium in PATH")
+    yield from browser.launch()
+
+
+@pytest.fixture(scope="module")
+def server(chromium, tmp_path_factory):
+    """A page that the tests of a module share; none of them may leave a tab open."""
+    from . import browser
+
+    started = browser.start(tmp_path_factory.mktemp("too_long_for_the_address_of_a_socket_in_it"))
+    yield started
+    browser.stop(started)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """An image under the name of a patient."""
+    path = tmp_path / "hasta-4711.jpg"
+    pixels = np.random.default_rng(0).integers(0, 200, (300, 400, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path

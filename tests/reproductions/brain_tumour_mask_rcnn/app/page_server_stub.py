@@ -1,6 +1,7 @@
-"""Serve the page with the stand-in network: `python page_server_stub.py RUN_FOLDER [OPTION=VALUE …]`.
+"""Serve the page with the stand-in network.
 
-Options are those of the page, and `broker.NAME` for a constant of the broker.
+`python page_server_stub.py RUN_FOLDER [OPTION=VALUE …]`; options are those of the page, and
+`broker.NAME` for a constant of the broker.
 """
 
 from __future__ import annotations

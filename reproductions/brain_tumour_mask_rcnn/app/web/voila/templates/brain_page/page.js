@@ -113,7 +113,7 @@
     const told = document.querySelector(".bt-words [data-words]");
     if (told) {
       const said = JSON.parse(told.dataset.words);
-      if (said.code !== words.code) {
+      if (reminded && said.code !== words.code) {
         try { localStorage.setItem("brain-ui-language", said.code); } catch (error) { /* not kept */ }
       }
       words = { ...ALONE, ...said };
