@@ -22,7 +22,7 @@ import tyro
 
 from common.datasets import phantoms
 from common.errors import InputError, exits_cleanly
-from reproductions.brain_tumour_mask_rcnn.app import facts, page_server, run_folders
+from reproductions.brain_tumour_mask_rcnn.app import broker, facts, page_server, run_folders
 from reproductions.brain_tumour_mask_rcnn.app.broker import Broker
 from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 
@@ -46,6 +46,8 @@ class Options:
     """Where run folders are kept."""
     most_tabs: int = 24
     """Tabs that may be open at once; each takes up to 150 MB."""
+    seconds: float = broker.SECONDS
+    """That one detection may take; after that the process with the network is replaced."""
     abandoned_after: float = 60.0
     """Seconds that the process of a tab is kept after its browser has gone without a word."""
 
@@ -73,16 +75,16 @@ def serve(
         os.environ[SOCKET] = str(folder / "model")
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        broker = Broker(command, folder / "model", run_folder)
+        between = Broker(command, folder / "model", run_folder, seconds=options.seconds)
         try:
-            loop.run_until_complete(broker.start())
-            state = loop.run_until_complete(broker.settled())
+            loop.run_until_complete(between.start())
+            state = loop.run_until_complete(between.settled())
             if state["state"] != "ready":
                 why = state["reason"] or "its process has ended"
                 raise InputError(f"{run_folder}: the network could not be loaded: {why}")
             page_server.serve(listening, folder, options.most_tabs, options.abandoned_after)
         finally:
-            loop.run_until_complete(broker.stop())
+            loop.run_until_complete(between.stop())
 
 
 def bound(port: int) -> socket.socket:

@@ -13,6 +13,7 @@ from traitlets import Float, Integer
 
 LOOK = 2.0  # seconds between looks for processes to end
 STARTING = 30.0  # seconds that a place is kept for a tab whose process has not begun to start
+OPENING = 60.0  # seconds more that a tab is given until its first connection
 
 # A tab computes little: one thread each for it, and no memory kept for more of them.
 SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
@@ -56,7 +57,7 @@ class TabKernels(AsyncMappingKernelManager):
             kernel_id = await super().start_kernel(**{**kwargs, **quiet, "env": env})
         finally:
             self._starting -= 1
-        self._alone_since[kernel_id] = time.monotonic()
+        self._alone_since[kernel_id] = time.monotonic() + OPENING
         return kernel_id
 
     async def is_running(self, kernel_id: str) -> bool:

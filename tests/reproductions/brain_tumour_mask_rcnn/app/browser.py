@@ -104,6 +104,8 @@ def open_tab(browser: Browser, server: Server, **options) -> Page:
     """Open the page in a window of its own, and wait until it can be used."""
     tab = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}).new_page()
     tab.set_default_timeout(SECONDS * 1000)
+    # Choosers are watched from the start: to begin when one opens may be too late.
+    tab.on("filechooser", lambda chooser: None)
     tab.goto(server.entrance)
     tab.get_by_text(TURKISH["choose"]).wait_for()
     return tab

@@ -68,12 +68,12 @@ def dicom(image: np.ndarray, frames: int = 0, **elements) -> bytes:
     return stream.getvalue()
 
 
-def run_folder(folder: Path, data: str = "brain tumours of somewhere", **config) -> Path:
+def run_folder(folder: Path, title: str = "brain tumours of somewhere", **config) -> Path:
     """What is read of a finished training; its weights are empty."""
     settings = {"profile": "quick", "encoder": "resnet101", "encoder_weights": "none"}
     settings.update({"min_score": 0.8, "epochs": 15, "steps_per_epoch": 100}, **config)
     files.write_json(folder / "config.json", settings)
-    files.write_json(folder / "environment.json", {"sessions": [{"data": "old"}, {"data": data}]})
+    files.write_json(folder / "environment.json", {"sessions": [{"data": "old"}, {"data": title}]})
     files.write_text(folder / "weights.h5", "")
     return folder
 
@@ -91,9 +91,9 @@ def stub_finds_the_project():
     patch.undo()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser."""
+    """A browser; no longer than for one file, since other tests run event loops of their own."""
     from . import browser
 
     if not browser.CHROMIUM:
@@ -101,10 +101,13 @@ def chromium():
     yield from browser.launch()
 
 
-@pytest.fixture(scope="module")
-def server(chromium, tmp_path_factory):
-    """A page that the tests of a module share; none of them may leave a tab open."""
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A page that many tests share; none of them may leave a tab open."""
     from . import browser
+
+    if not browser.CHROMIUM:
+        pytest.skip("no Chromium in PATH")
 
     started = browser.start(tmp_path_factory.mktemp("too_long_for_the_address_of_a_socket_in_it"))
     yield started

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .browser import ENGLISH, TURKISH, detect, leave, open_tab, until, upload
 
 
-@pytest.fixture
-def tab(chromium, server, request):
-    opened = open_tab(chromium, server, **getattr(request, "param", {}))
+@pytest.fixture(scope="module")
+def tab(chromium, server):
+    """A tab with findings, in light colours unless a test changes that."""
+    opened = open_tab(chromium, server)
+    pixels = np.random.default_rng(0).integers(0, 200, (300, 400, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hasta-4711.png"
+        Image.fromarray(pixels).save(path)
+        upload(opened, path)
+    detect(opened)
     yield opened
     leave(opened)
 
@@ -36,9 +47,7 @@ def contrast(tab, selector: str) -> float:
     )
 
 
-def test_the_accessibility_tree_has_landmarks_names_values_and_results(tab, scan):
-    upload(tab, scan)
-    detect(tab)
+def test_the_accessibility_tree_has_landmarks_names_values_and_results(tab):
     tree = tab.locator("body").aria_snapshot()
     for line in (
         "- note:",
@@ -51,7 +60,7 @@ def test_the_accessibility_tree_has_landmarks_names_values_and_results(tab, scan
         'button "Görüntü yükle"',
         'slider "Güven eşiği"',
         'region "Görüntü ve bulgular":',
-        'img "hasta-4711.jpg görüntüsünde işaretlenen bulgu sayısı: 2"',
+        'img "hasta-4711.png görüntüsünde işaretlenen bulgu sayısı: 2"',
         "table",
         'button "1. bulguyu görüntüde vurgula"',
         'group "İndir":',
@@ -67,11 +76,10 @@ def test_the_accessibility_tree_has_landmarks_names_values_and_results(tab, scan
     assert values == ["0.05", "0.7", "0,70"]
     slider.press("ArrowRight")
     until(lambda: slider.get_attribute("aria-valuetext") == "0,71")
+    slider.press("ArrowLeft")
 
 
-def test_turkish_holds_no_english(tab, scan):
-    upload(tab, scan)
-    detect(tab)
+def test_turkish_holds_no_english(tab):
     text = tab.locator("body").inner_text()
     attributes = tab.evaluate(
         """() => [...document.querySelectorAll("[aria-label], [title], [alt]")]
@@ -85,7 +93,9 @@ def test_turkish_holds_no_english(tab, scan):
     assert tab.evaluate("document.documentElement.lang") == "tr"
 
 
-def test_everything_can_be_done_with_the_keyboard_alone(tab, scan):
+def test_everything_can_be_done_with_the_keyboard_alone(chromium, server, scan):
+    tab = open_tab(chromium, server)
+
     def go_to(selector: str) -> None:
         for _ in range(60):
             tab.keyboard.press("Tab")
@@ -113,17 +123,16 @@ def test_everything_can_be_done_with_the_keyboard_alone(tab, scan):
     go_to(".bt-head .widget-toggle-button:not(.mod-active)")
     tab.keyboard.press("Space")
     tab.get_by_role("heading", name="Findings").wait_for()
+    leave(tab)
 
 
 @pytest.mark.parametrize(
-    "tab",
-    [{"viewport": {"width": 360, "height": 740}}, {"viewport": {"width": 640, "height": 450}}],
-    indirect=True,
-    ids=["360 px", "200 % of 1280 px"],
+    "width, height", [(360, 740), (640, 450)], ids=["360 px", "200 % of 1280 px"]
 )
-def test_small_windows_need_no_scrolling_sideways_and_the_banner_covers_no_image(tab, scan):
-    upload(tab, scan)
-    detect(tab)
+def test_small_windows_need_no_scrolling_sideways_and_the_banner_covers_no_image(
+    tab, width, height
+):
+    tab.set_viewport_size({"width": width, "height": height})
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for selector in (".bt-view", ".bt-findings table", ".bt-downloads"):
         box = tab.locator(selector).bounding_box()
@@ -133,28 +142,23 @@ def test_small_windows_need_no_scrolling_sideways_and_the_banner_covers_no_image
     assert top["y"] + top["height"] <= tab.locator(".bt-view").bounding_box()["y"] + 1
 
 
-@pytest.mark.parametrize(
-    "tab", [{"color_scheme": "dark"}, {}], indirect=True, ids=["dark", "light"]
-)
-def test_text_stands_out_in_dark_and_in_light(tab, scan):
-    upload(tab, scan)
-    detect(tab)
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_text_stands_out_in_dark_and_in_light(tab, scheme):
+    tab.emulate_media(color_scheme=scheme)
     for selector in (
         *(".bt-notice b", ".bt-heading h1", ".bt-message", ".bt-threshold b", ".bt-hint-privacy"),
         *(".bt-findings td", ".bt-findings th", ".bt-note", ".bt-measured p", ".bt-footer p"),
         *(".widget-upload", ".bt-detect", ".bt-file-button", ".bt-head .mod-active"),
     ):
         assert contrast(tab, selector) >= 4.5, selector
-    light = tab.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
     ground = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == light
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")
 
 
-@pytest.mark.parametrize("tab", [{"forced_colors": "active"}], indirect=True, ids=["forced"])
-def test_forced_colours_keep_controls_and_image_apart(tab, scan):
-    upload(tab, scan)
-    detect(tab)
+def test_forced_colours_keep_controls_and_image_apart(tab):
+    tab.emulate_media(forced_colors="active")
     assert tab.locator(".bt-view").evaluate("e => getComputedStyle(e).forcedColorAdjust") == "none"
     for selector in (".widget-upload", ".bt-file-button", ".noUi-target"):
         border = "e => parseFloat(getComputedStyle(e).borderTopWidth)"
         assert tab.locator(selector).first.evaluate(border) >= 1
+    tab.emulate_media(forced_colors="none")

@@ -39,6 +39,12 @@ def ask(server, path: str = "/", method: str = "GET", **headers):
     return answer.status, answer.headers, answer.read().decode(errors="replace")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_tab_is_left(server):
+    """Tabs of other tests have gone."""
+    until(lambda: not server.tabs)
+
+
 @pytest.fixture(scope="module")
 def cookie(server):
     """What a browser gets for the token."""
@@ -89,9 +95,19 @@ def test_only_what_the_page_uses_is_let_through(server, cookie, path):
     assert not server.tabs
 
 
-def test_requests_that_change_something_need_their_own_token(chromium, server, cookie):
+def listen_from_elsewhere(server, cookie, kernel: str) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    path = f"/api/kernels/{kernel}/channels"
+    for wrong in ({"Origin": "http://evil.example"}, {"Cookie": ""}, {"Host": "evil.example"}):
+        assert ask(server, path, **{**upgrade, "Cookie": cookie, **wrong})[0] == 403
+    assert ask(server, f"/state/{kernel}")[0] == 403
+
+
+def test_a_tab_cannot_be_listened_to_or_ended_from_elsewhere(chromium, server, cookie):
     tab = open_tab(chromium, server)
     config = json.loads(tab.locator("#jupyter-config-data").text_content())
+    listen_from_elsewhere(server, cookie, config["kernelId"])
     goodbye = f"/voila/api/shutdown/{config['kernelId']}"
     assert ask(server, goodbye, "POST", Cookie=cookie)[0] == 403
     assert ask(server, goodbye + "?_xsrf=1", "POST", Cookie=cookie)[0] == 403
@@ -103,42 +119,23 @@ def test_requests_that_change_something_need_their_own_token(chromium, server, c
     leave(tab)
 
 
-def test_a_tab_cannot_be_listened_to_from_elsewhere(chromium, server, cookie):
-    tab = open_tab(chromium, server)
-    kernel = json.loads(tab.locator("#jupyter-config-data").text_content())["kernelId"]
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    path = f"/api/kernels/{kernel}/channels"
-    for wrong in ({"Origin": "http://evil.example"}, {"Cookie": ""}, {"Host": "evil.example"}):
-        assert ask(server, path, **{**upgrade, "Cookie": cookie, **wrong})[0] == 403
-    assert ask(server, f"/state/{kernel}")[0] == 403
-    leave(tab)
-
-
-def test_a_second_tab_and_a_reload_need_no_token(chromium, server):
-    tab = open_tab(chromium, server)
-    assert tab.url == server.root  # the token stays in no address bar
-    second = tab.context.new_page()
-    second.goto(server.root)
-    second.locator(".bt-page").wait_for()
-    second.reload()
-    second.locator(".bt-page").wait_for()
-    leave(tab)
-    until(lambda: not server.tabs)
-
-
-def test_the_page_asks_nothing_of_others_and_no_other_page_can_frame_it(chromium, server):
+def test_the_page_asks_nothing_of_others_and_a_second_tab_needs_no_token(chromium, server):
     context = chromium.new_context()
     asked, complaints = [], []
     context.on("request", lambda request: asked.append(request.url))
+    context.on("console", lambda message: complaints.append(message.text))
     tab = context.new_page()
-    tab.on("console", lambda message: complaints.append(message.text))
-    answer = tab.goto(server.entrance)
+    tab.goto(server.entrance)
     tab.locator(".bt-page").wait_for()
+    assert tab.url == server.root  # the token stays in no address bar
+    second = context.new_page()
+    answer = second.goto(server.root)
+    second.locator(".bt-page").wait_for()
+    assert answer.headers["x-frame-options"] == "DENY"
     assert all(url.startswith((server.root, "data:", "blob:")) for url in asked)
     assert not [text for text in complaints if "Content Security Policy" in text]
-    assert answer.headers["x-frame-options"] == "DENY"
     leave(tab)
+    until(lambda: not server.tabs)
 
 
 def test_only_this_machine_is_listened_to(server):

@@ -16,7 +16,7 @@ from .stub_model import DIES, NO_MEMORY, STUCK
 @pytest.fixture
 def own_server(chromium, tmp_path):
     """A page of its own, whose network is given up after two seconds."""
-    started = browser.start(tmp_path, "broker.LOOK=0.2", "broker.SECONDS=2")
+    started = browser.start(tmp_path, "broker.LOOK=0.2", "seconds=2")
     yield started
     browser.stop(started)
 
@@ -71,27 +71,16 @@ def test_a_killed_tab_process_is_told_with_a_button_that_helps(chromium, server,
     leave(tab)
 
 
-def test_a_server_that_has_ended_is_told(chromium, tmp_path):
-    started = browser.start(tmp_path)
+def test_a_tab_without_a_goodbye_is_ended_and_ctrl_c_ends_everything(chromium, tmp_path):
+    started = browser.start(tmp_path, "abandoned_after=2")
+    silent = open_tab(chromium, started)
+    silent.context.close()  # without a word
+    until(lambda: not started.tabs, 30)
     tab = open_tab(chromium, started)
-    browser.stop(started)
-    tab.get_by_text(TURKISH["gone_server"]).wait_for()
-
-
-def test_ctrl_c_ends_everything_with_one_line(chromium, tmp_path):
-    started = browser.start(tmp_path)
-    open_tab(chromium, started)
     everything = [started.process, *started.process.children(recursive=True)]
     started.process.send_signal(browser.signal.SIGINT)
     gone, left = psutil.wait_procs(everything, timeout=30)
     assert not left
     assert started.log.read_text().splitlines()[1:] == ["ended"]
-
-
-def test_a_tab_that_cannot_say_goodbye_is_ended_after_a_while(chromium, tmp_path):
-    started = browser.start(tmp_path, "abandoned_after=2")
-    tab = open_tab(chromium, started)
-    assert len(started.tabs) == 1
-    tab.context.close()  # without a word
-    until(lambda: not started.tabs, 30)
-    browser.stop(started)
+    tab.get_by_text(TURKISH["gone_server"]).wait_for()
+    tab.context.close()
