@@ -259,12 +259,7 @@ class Page:
 
     def _notes(self, views: Views) -> List[str]:
         """Lines below an image that leaves the page: what it may be used for, and the network."""
-        facts = {"steps": self._network.steps, "full": self._network.full_steps}
-        stamps = [
-            views.text[key].format(**facts, profile=self._network.profile)
-            for key in self._network.stamps
-        ]
-        return [views.note(self.threshold_value), *stamps]
+        return [views.note(self.threshold_value), *views.stamps()]
 
     def _rows(self, views: Views) -> List[tuple]:
         """The table of all images examined; numbers as in English, so that programs read them."""

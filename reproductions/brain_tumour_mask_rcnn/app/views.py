@@ -58,14 +58,7 @@ class Views:
     def notice(self) -> str:
         """The banner: research use only, in both languages, and what kind of network this is."""
         other = next(code for code in LANGUAGES if code != self.language)
-        facts = {
-            "steps": self.network.steps,
-            "full": self.network.full_steps,
-            "profile": self.network.profile,
-        }
-        stamps = "".join(
-            f"<p class='bt-stamp'>{self.say(key, **facts)}</p>" for key in self.network.stamps
-        )
+        stamps = "".join(f"<p class='bt-stamp'>{stamp}</p>" for stamp in self.stamps())
         second = f"<span lang='{other}'>{TEXTS[other]['notice']}</span>"
         return f"<p><b>{self.text['notice']}</b> {second}</p>{stamps}"
 
@@ -153,17 +146,21 @@ class Views:
 
     def measured(self, threshold: float) -> str:
         """How good the network is, as far as it was measured."""
-        scores, text = self.network.measured, self.text
-        head = f"<h2>{text['measured']}</h2>"
+        said = " ".join(self.measured_sentences(threshold))
+        return f"<h2>{self.text['measured']}</h2><p>{said}</p>"
+
+    def measured_sentences(self, threshold: float) -> List[str]:
+        """The same as sentences, without HTML."""
+        scores, text, language = self.network.measured, self.text, self.language
         if scores is None:
-            return f"{head}<p>{text['measured_none']}</p>"
+            return [text["measured_none"]]
         facts = {
-            "threshold": wording.score(self.network.min_score, self.language),
-            "sensitivity": wording.percent(scores.sensitivity, self.language),
+            "threshold": wording.score(self.network.min_score, language),
+            "sensitivity": wording.percent(scores.sensitivity, language),
             "false_positives": wording.number(
-                wording.rounded_up(scores.false_positives), 2, self.language
+                wording.rounded_up(scores.false_positives), 2, language
             ),
-            "dice": wording.score(scores.dice, self.language),
+            "dice": wording.score(scores.dice, language),
         }
         where = "measured_run" if scores.images is not None else "measured_table"
         if scores.images is not None and self.network.synthetic:
@@ -174,7 +171,16 @@ class Views:
         ]
         if abs(threshold - self.network.min_score) > 1e-9:
             said.append(text["measured_elsewhere"])
-        return f"{head}<p>{' '.join(said)}</p>"
+        return said
+
+    def stamps(self) -> List[str]:
+        """Sentences that warn of a network that is not the source's."""
+        facts = {
+            "steps": self.network.steps,
+            "full": self.network.full_steps,
+            "profile": self.network.profile,
+        }
+        return [self.say(key, **facts) for key in self.network.stamps]
 
     def name(self, entry: Entry) -> str:
         """Name of an image: its file and, where that has several, its frame. Not escaped."""
