@@ -11,7 +11,7 @@ import contextlib
 import functools
 import io
 import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
