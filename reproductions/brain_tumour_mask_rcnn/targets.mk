@@ -2,7 +2,6 @@
 
 ## PORT (8866): port of brain-ui on 127.0.0.1; 0 takes any that is free
 PORT ?=
-## RUN (best): run folder whose network brain-ui shows; by default that with the best profile, the newest of these
 
 .PHONY: brain-ui
 
