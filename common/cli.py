@@ -1,4 +1,4 @@
-"""Command lines, generated from dataclasses: one for every train.py and one for every eval.py."""
+"""Command lines: `medseg`, and those of every train.py and eval.py, generated from dataclasses."""
 
 from __future__ import annotations
 
@@ -143,6 +143,15 @@ def training_words(config: Any, defaults: Any) -> List[str]:
     return words
 
 
+def check_request(request: Request) -> None:
+    """Raise InputError where the seeds are no whole numbers from 0, each once."""
+    seeds = request.seeds
+    if seeds and (min(seeds) < 0 or len(set(seeds)) < len(seeds)):
+        raise InputError(
+            f"--seeds {' '.join(map(str, seeds))}: expected whole numbers from 0, each once"
+        )
+
+
 def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> None:
     """Parse the command line of an eval.py, `TARGET [options]`, and call the target."""
     described = {name: _accepting_request(function) for name, function in targets.items()}
@@ -151,11 +160,7 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
-        seeds = request.seeds
-        if seeds and (min(seeds) < 0 or len(set(seeds)) < len(seeds)):
-            raise InputError(
-                f"--seeds {' '.join(map(str, seeds))}: expected whole numbers from 0, each once"
-            )
+        check_request(request)
         cuda.announce()
         target(request)
 

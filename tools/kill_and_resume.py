@@ -1,14 +1,14 @@
 """Kill trainings of all papers at random moments, resume them, and compare what they end with:
-`make soak KILLS=20`.
+`make kill-and-resume KILLS=20`.
 
 A training that is killed any number of times has to end with the files of one that was left alone:
-weights, history, split, predictions and scores per image, to the bit, and nothing beside them. In
-the smoke profile on synthetic images, on the processor; the exit code is 1 where anything differs.
+weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile on synthetic images, on the processor; the exit code is 1 where anything differs.
 What was measured stands in docs/reliability.md.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import shutil
@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import h5py
 import numpy as np
@@ -27,13 +27,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from common.datasets import phantoms
+import reproductions
 from common.errors import InputError, exits_cleanly
+from tools.demo import write_phantoms
 
-Paper = Literal[
-    "tnbc_linknet", "busi_resnext_unet", "brecahad_slicing", "polyp_unet", "brain_tumour_mask_rcnn"
-]
-PAPERS: Tuple[Paper, ...] = Paper.__args__
 EPOCHS = 4  # so that most kills meet a state to resume from
 OWN = ("environment.json", ".lock")  # of each attempt, and meant to differ
 
@@ -46,9 +43,9 @@ class Options:
     """How many, shared out among the papers."""
     seed: int = 0
     """Decides the moments."""
-    papers: Tuple[Paper, ...] = PAPERS
+    papers: Tuple[str, ...] = tuple(reproductions.names())
     """Whose trainings are killed."""
-    folder: Path = Path("runs/soak")
+    folder: Path = Path("runs/kill-and-resume")
     """For synthetic data and runs; emptied first. Where something differs, the runs stay there."""
 
 
@@ -70,8 +67,8 @@ class Kill(NamedTuple):
     seconds: float
 
 
-def soak(
-    paper: Paper, kills: int, folder: Path, moments: random.Random, progress: Progress
+def kill_and_compare(
+    paper: str, kills: int, folder: Path, moments: random.Random, progress: Progress
 ) -> Outcome:
     """Train once undisturbed; then train, kill and resume until `kills` have struck, comparing each
     end with it.
@@ -98,7 +95,7 @@ def soak(
                 break
             outcome.killed.append(struck(broken))
             progress.tell(paper, outcome.killed[-1])
-        if not (run_folder(broken) / "metrics.csv").exists():
+        if not (run_folder(broken) / "predictions.json").exists():
             attempt(paper, data, broken)
         outcome.finished += 1
         differing = differences(expected, run_folder(broken))
@@ -110,7 +107,7 @@ def soak(
 
 
 def attempt(
-    paper: Paper, data: Path, runs_root: Path, kill: Optional[Kill] = None
+    paper: str, data: Path, runs_root: Path, kill: Optional[Kill] = None
 ) -> Optional[Dict[int, float]]:
     """Train or resume in a process of its own, or kill it.
 
@@ -164,19 +161,12 @@ def stage_of(runs_root: Path) -> int:
     )
 
 
-def command(paper: Paper, data: Path, runs_root: Path) -> List[str]:
+def command(paper: str, data: Path, runs_root: Path) -> List[str]:
     """The command line of a training."""
-    words = [
-        sys.executable,
-        "-m",
-        f"reproductions.{paper}.train",
-        "--profile",
-        "smoke",
-        "--epochs",
-        str(EPOCHS),
-    ]
-    words += ["--data-root", str(data), "--runs-root", str(runs_root)]
-    if paper != "polyp_unet":  # whose networks have no weights to start from
+    config = importlib.import_module(f"reproductions.{paper}.config")
+    words = [sys.executable, "-m", f"reproductions.{paper}.train", "--profile", "smoke"]
+    words += ["--epochs", str(EPOCHS), "--data-root", str(data), "--runs-root", str(runs_root)]
+    if hasattr(config.PROFILES["smoke"], "encoder_weights"):
         words += ["--encoder-weights", "none"]
     return words
 
@@ -281,15 +271,14 @@ def table(outcomes: List[Outcome]) -> Table:
 def main() -> None:
     """Kill and compare from the command line."""
     options = tyro.cli(Options, prog="python -m tools.kill_and_resume")
+    unknown = set(options.papers) - set(reproductions.names())
+    if unknown:
+        raise InputError(f"--papers {' '.join(sorted(unknown))}: no such paper")
     if options.kills < 1 or not options.papers:
         raise InputError(f"--kills {options.kills}: expected at least one, of at least one paper")
     shutil.rmtree(options.folder, ignore_errors=True)
     data = options.folder / "data"
-    phantoms.nuclei(data / "tnbc", images_per_patient=3)
-    phantoms.ultrasound(data / "busi", benign=10, malignant=6, normal=4)
-    phantoms.histology(data / "brecahad")
-    phantoms.packed_colonoscopy(data / "polypgen")
-    phantoms.brain_mri(data / "brain_mri")
+    write_phantoms(data)
 
     moments, progress = random.Random(options.seed), Progress(options.kills)
     outcomes = []
@@ -297,7 +286,7 @@ def main() -> None:
         share = len(range(number, options.kills, len(options.papers)))
         if share:
             print(f"{paper}: {share} kills", flush=True)
-            outcomes.append(soak(paper, share, options.folder, moments, progress))
+            outcomes.append(kill_and_compare(paper, share, options.folder, moments, progress))
     Console(width=None if sys.stdout.isatty() else 100).print(table(outcomes))
     for line in [difference for outcome in outcomes for difference in outcome.differences]:
         print(f"differs: {line}")

@@ -139,7 +139,7 @@ def commands(makefile: Path) -> Dict[Tuple[str, str], Command]:
 
 
 def _paper(folder: Path, results: Path, known: Mapping[Tuple[str, str], Command]) -> Paper:
-    references = [schema.load(path) for path in sorted(folder.glob("published/*.yaml"))]
+    references = schema.load_folder(folder / "published")
     heading, about = _opening(folder / "README.md")
     paths = sorted(results.glob("*"), key=_reading_order)
     published_files = {f"{table.id}{end}.csv" for table in references for end in ("", COMPARISON)}
@@ -165,7 +165,7 @@ def _paper(folder: Path, results: Path, known: Mapping[Tuple[str, str], Command]
             for path in sorted(results.glob("provenance/*"), key=_reading_order)
             if path.is_dir()
         ),
-        findings=tuple(audit.audit(folder.name, references)),
+        findings=tuple(audit.of_folder(folder / "published")),
     )
 
 

@@ -21,7 +21,8 @@ from common.errors import exits_cleanly
 from common.published import schema
 from common.published.schema import PublishedTable
 from common.results import dask_backend, tables, terminal
-from common.results.bootstrap import Spread, bootstrap_se
+from common.results.bootstrap import bootstrap_se
+from common.results.intervals import Spread
 from common.training import runs, settings
 from common.training.runs import Run
 from common.training.trainer import Trainer
@@ -157,10 +158,18 @@ class Paper:
         The function gives the rows. Where published/<name>.yaml exists, the table is judged.
         """
 
+        return self._table(rows, 1)
+
+    def percent_table(self, rows: Callable[[Request], Sequence[Row]]) -> Callable:
+        """Declare a table whose paper prints in percent what `aggregate` gives as a fraction."""
+        return self._table(rows, 100)
+
+    def _table(self, rows: Callable[[Request], Sequence[Row]], factor: float) -> Callable:
         def run(request: Request) -> None:
             data_set, settled = self._settle(request)
             trained = self.train(rows(settled), settled, data_set)
-            self._publish(rows.__name__, self._scored(trained, data_set, settled), settled)
+            scores = self._scored(trained, data_set, settled, factor)
+            self._publish(rows.__name__, scores, settled)
 
         return self._declare(rows, run)
 
@@ -311,7 +320,7 @@ class Paper:
         return self.per_image(trained.runs, trained.config, data_set)
 
     def _scored(
-        self, rows: Sequence[Trained], data_set: DataSet, request: Request
+        self, rows: Sequence[Trained], data_set: DataSet, request: Request, factor: float
     ) -> List[Tuple[tables.Score, tables.Conditions]]:
         scores = []
         for trained in rows:
@@ -326,9 +335,9 @@ class Paper:
                 score = tables.Score(
                     trained.row.id,
                     metric,
-                    value,
+                    value * factor,
                     trained.config.seed,
-                    image_se=about.se if about else None,
+                    image_se=about.se * factor if about else None,
                     images=about.units if about else None,
                 )
                 scores.append((score, conditions))
@@ -402,7 +411,7 @@ class Paper:
         path = published / f"{name}.yaml"
         if path.exists():
             return schema.load(path), True
-        first = next(p for p in sorted(published.glob("*.yaml")) if p.name != "claims.yaml")
+        first = schema.table_files(published)[0]
         title = inspect.cleandoc(self.targets[name].run.__doc__ or name).splitlines()[0]
         return replace(schema.load(first), id=name, title=title), False
 

@@ -10,6 +10,7 @@ such as an ablation.
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -54,7 +55,8 @@ def _overview(project: Path) -> str:
         "| paper | table | command | protocol, profile | regenerated | verdicts |",
         "|---|---|---|---|---|---|",
     ]
-    for path in sorted(project.glob("reproductions/*/published/*.yaml")):
+    folders = sorted(project.glob("reproductions/*/published"))
+    for path in itertools.chain.from_iterable(map(schema.table_files, folders)):
         reference, paper = schema.load(path), path.parent.parent.name
         total = len(list(reference.numbers()))
         results = project / "results" / paper / f"{reference.id}_vs_published.csv"
@@ -89,7 +91,7 @@ def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str
     rests on.
     """
     readme, results = folder / "README.md", project / "results" / folder.name
-    of_paper = {t.id: t for t in map(schema.load, sorted(folder.glob("published/*.yaml")))}
+    of_paper = {table.id: table for table in schema.load_folder(folder / "published")}
     reference = of_paper.get(table_id)
     if not (results / f"{table_id}.csv").exists():
         if reference is None:

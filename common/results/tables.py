@@ -21,7 +21,7 @@ import pandas as pd
 
 from common import files
 from common.errors import InputError
-from common.published.schema import COUNTS, PublishedTable
+from common.published.schema import PublishedTable
 from common.results import intervals, verdicts
 
 # fmt: off
@@ -175,7 +175,7 @@ def _interval(
     elif image_se is None or images is None:
         return math.nan, math.nan
     else:
-        half_width = intervals.half_width_of_few(images, image_se)
+        half_width = intervals.half_width_of_few(intervals.Spread(image_se, images))
     if not math.isfinite(half_width):
         return math.nan, math.nan
     lowest, highest = _bounds(published, metric)
@@ -184,12 +184,12 @@ def _interval(
 
 def _is_count(published: PublishedTable, metric: str) -> bool:
     known = published.metrics.get(metric)
-    return known is not None and known.kind in COUNTS
+    return known is not None and known.deterministic
 
 
 def _bounds(published: PublishedTable, metric: str) -> Tuple[float, float]:
     known = published.metrics.get(metric)
-    if known is None or known.kind is None:
+    if known is None or known.kind is None or known.deterministic:
         return -math.inf, math.inf
     return verdicts.bounds_for(known.kind, known.unit)
 

@@ -21,6 +21,7 @@ from typing_extensions import Annotated
 from common.training import runs
 from common.training.settings import Assumed, Given
 
+DATA_SETS = ("brain_mri",)
 CLASSES = 2  # background and tumour
 COLOURS = {"predicted": (255, 80, 64), "truth": (64, 220, 120)}  # in figures and overlays
 # assumed, all of them: Matterport's, relative to the side of the picture where they are lengths

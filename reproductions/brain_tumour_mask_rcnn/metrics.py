@@ -17,10 +17,10 @@ from pycocotools.cocoeval import COCOeval
 from common.datasets.manifests import DataSet
 from common.metrics import dice
 from common.training.runs import Run
-from reproductions.brain_tumour_mask_rcnn import data, detections
+from reproductions.brain_tumour_mask_rcnn import data
 from reproductions.brain_tumour_mask_rcnn.config import MATCH, SCORES, Config
 from reproductions.brain_tumour_mask_rcnn.data import Sample
-from reproductions.brain_tumour_mask_rcnn.detections import Detections, encode
+from reproductions.brain_tumour_mask_rcnn.detections import Detections, encode, load
 
 COUNTS = ("tn", "fp", "fn", "tp")
 CHOSEN = "_chosen"  # ends the columns at the confidence that was chosen on the validation images
@@ -177,7 +177,7 @@ def precision_of_all(runs: Sequence[Run], config: Config, data_set: DataSet) -> 
 
 def load_detections(run: Run, samples: Sequence[Sample]) -> List[Detections]:
     """Read what a finished run has detected in these samples."""
-    return [detections.load(run.predictions / f"{sample.id}.json") for sample in samples]
+    return [load(run.predictions / f"{sample.id}.json") for sample in samples]
 
 
 def _xywh(box: np.ndarray) -> List[float]:

@@ -16,7 +16,7 @@ from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.brain_tumour_mask_rcnn import config as configs
 from reproductions.brain_tumour_mask_rcnn import data, detections, split
-from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
+from reproductions.brain_tumour_mask_rcnn.config import DATA_SETS, PROFILES, Config
 
 
 def check(config: Config) -> None:
@@ -60,9 +60,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
         detections.save(path_of(run, sample.id), found)
 
 
-trainer = Trainer(
-    train, PROFILES, ("brain_mri",), predicted, deterministic_on_gpu=False, checks=check
-)
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted, deterministic_on_gpu=False, checks=check)
 
 if __name__ == "__main__":
     trainer.command_line()

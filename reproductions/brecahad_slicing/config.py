@@ -22,6 +22,8 @@ from typing_extensions import Annotated
 from common.training import runs
 from common.training.settings import Assumed, Given
 
+# The paper's, and the incomplete copy that is used where a data root lacks it.
+DATA_SETS = ("brecahad", "brecahad_30")
 # Pixels of a square image; the sizes and radii below are in these, and shrink with Config.side.
 SIDE = 1024
 # assumed: by eye, the largest disc that stays within most tumour nuclei; 5 in 100 touch another

@@ -20,8 +20,6 @@ from reproductions.brecahad_slicing import annotations, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
-# The paper's, and the incomplete copy that is used where a data root lacks it.
-DATA_SETS = ("brecahad", annotations.PARTIAL)
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
 

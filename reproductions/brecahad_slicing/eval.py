@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import replace
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -15,9 +15,10 @@ import pandas
 
 from common.cli import Request
 from common.datasets.manifests import DataSet
+from common.imaging import reading
 from common.published import schema
 from common.results import figures
-from common.results.experiment import Page, Paper, Row, Trained
+from common.results.experiment import Count, Page, Paper, Row, Trained
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.brecahad_slicing import (
@@ -79,6 +80,32 @@ def table2(request: Request) -> List[Row]:
 def table3(request: Request) -> List[Row]:
     """U-Net with a ResNet50 encoder on the same nine sets, table 3."""
     return experiments.rows("table3", request)
+
+
+@paper.percent_table
+def section7(request: Request) -> List[Row]:
+    """The best network of table 3 beside another work, section 7."""
+    return [row for row in experiments.rows("table3", request) if row.id == "p256_s128_zero"]
+
+
+@paper.counts()
+def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Count BreCaHAD's images and classes, and the paper's experiments; no training."""
+    assert data_set is not None
+    partial = data_set.name == annotations.PARTIAL
+    differences_ = (f"{data_set.title} instead of all",) if partial else ()
+    pairs = annotations.pairs(data_set)
+    classes = set()
+    sizes = set()
+    for pair in pairs.values():
+        classes.update(annotations.centres(pair.annotation))
+        sizes.add(reading.read_rgb(pair.image).shape[1::-1])
+    yield Count("brecahad", "images", len(pairs), differences_)
+    yield Count("brecahad", "width", max(size[0] for size in sizes), differences_)
+    yield Count("brecahad", "height", max(size[1] for size in sizes), differences_)
+    yield Count("brecahad", "classes", len(classes), differences_)
+    results = sum(len(rows) for rows in experiments.MATRIX.values())
+    yield Count("experiments", "results", results)
 
 
 @paper.figure(table2)

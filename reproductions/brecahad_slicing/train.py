@@ -18,7 +18,7 @@ from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.brecahad_slicing import config as configs
 from reproductions.brecahad_slicing import data, model
-from reproductions.brecahad_slicing.config import PROFILES, Config
+from reproductions.brecahad_slicing.config import DATA_SETS, PROFILES, Config
 
 
 def learning_rate(config: Config, history: List[dict]) -> float:
@@ -84,7 +84,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
             predictions.save_map(run, f"{part}/{samples[number].id}", stack)
 
 
-trainer = Trainer(train, PROFILES, data.DATA_SETS, predicted)
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted)
 
 if __name__ == "__main__":
     trainer.command_line()

@@ -21,6 +21,7 @@ from typing_extensions import Annotated
 from common.training import runs
 from common.training.settings import Assumed, Given
 
+DATA_SETS = ("busi",)
 PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
 ENCODERS = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3

@@ -13,6 +13,7 @@ import pandas
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.files import PROJECT
+from common.imaging import reading
 from common.metrics import dice
 from common.results import figures
 from common.results.experiment import Count, Page, Paper, Row, Trained
@@ -65,6 +66,18 @@ def table1(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
         yield Count(row, "iou_background_if_no_lesion", 100 * pixels.mean())
         per_image = np.mean([background[name].mean() for name in members])
         yield Count(row, "iou_background_if_no_lesion_per_image", 100 * per_image)
+
+
+@paper.counts()
+def sizes(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Range of BUSI's image sizes; no training."""
+    assert data_set is not None
+    images = [files.image for files in data.find(data_set.folder).values()]
+    shapes = [reading.read_rgb(path).shape for path in images]
+    yield Count("smallest", "width", min(shape[1] for shape in shapes))
+    yield Count("smallest", "height", min(shape[0] for shape in shapes))
+    yield Count("largest", "width", max(shape[1] for shape in shapes))
+    yield Count("largest", "height", max(shape[0] for shape in shapes))
 
 
 @paper.counts(needs_data=False)

@@ -13,7 +13,7 @@ from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.busi_resnext_unet import data, model
-from reproductions.busi_resnext_unet.config import PROFILES, Config
+from reproductions.busi_resnext_unet.config import DATA_SETS, PROFILES, Config
 from reproductions.busi_resnext_unet.metrics import BLENDED, MERGED
 
 
@@ -53,7 +53,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
         predictions.save_classes(run, f"{BLENDED}/{sample.id}", blended.argmax(axis=-1))
 
 
-trainer = Trainer(train, PROFILES, data_sets=("busi",), predicted=predicted)
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted)
 
 if __name__ == "__main__":
     trainer.command_line()

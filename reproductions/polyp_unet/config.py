@@ -22,6 +22,8 @@ from typing_extensions import Annotated
 from common.training import runs
 from common.training.settings import Assumed, Given
 
+# The source's, and the stand-in that is used where a data root lacks it.
+DATA_SETS = ("polypgen", "kvasir_standin")
 THRESHOLD = 0.5  # assumed: of the probability; the README only suggests tuning it
 # Notebook: epochs without a lower validation loss, and the factor of the learning rate after them.
 PATIENCE, PLATEAU_FACTOR = 10, 0.5

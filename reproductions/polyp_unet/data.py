@@ -22,10 +22,6 @@ from common.errors import InputError
 from common.imaging.reading import read_pair
 from reproductions.polyp_unet.config import Config
 
-DATA_SETS = (
-    "polypgen",
-    "kvasir_standin",
-)  # the source's, and what stands in for it where a data root lacks that
 PARTS = {
     "train": "train",
     "validation": "val",

@@ -15,7 +15,7 @@ from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.polyp_unet import config as configs
 from reproductions.polyp_unet import data, model
-from reproductions.polyp_unet.config import PROFILES, Config
+from reproductions.polyp_unet.config import DATA_SETS, PROFILES, Config
 
 
 def learning_rate(config: Config, history: List[dict]) -> float:
@@ -66,7 +66,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
         predictions.save_map(run, sample.id, probabilities)
 
 
-trainer = Trainer(train, PROFILES, data.DATA_SETS, predicted)
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted)
 
 if __name__ == "__main__":
     trainer.command_line()

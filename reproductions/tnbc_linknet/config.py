@@ -20,6 +20,7 @@ from typing_extensions import Annotated
 from common.training import runs
 from common.training.settings import Assumed, Given
 
+DATA_SETS = ("tnbc",)
 ENSEMBLE = ("resnext50", "vgg19")  # the members, in the paper's order
 # assumed: section 4 has "a determined threshold", chosen so that at least half of the models agree
 THRESHOLD = 0.5

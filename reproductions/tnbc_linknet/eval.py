@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 import pandas
 
 from common.cli import Request
 from common.datasets.manifests import DataSet
+from common.metrics import aji
 from common.results import figures
-from common.results.experiment import Page, Paper, Row
+from common.results.experiment import Count, Page, Paper, Row
 from reproductions.tnbc_linknet import data, metrics
-from reproductions.tnbc_linknet.config import CONTROL, ENSEMBLE, THRESHOLD, Config
+from reproductions.tnbc_linknet.config import CONNECTIVITY, CONTROL, ENSEMBLE, THRESHOLD, Config
 from reproductions.tnbc_linknet.train import trainer
 
 LABELS = {"resnext50": "ResNeXt50", "vgg19": "VGG19", "ensemble": "ensemble"}
@@ -51,6 +52,20 @@ def table1(request: Request) -> List[Row]:
 def table2(request: Request) -> List[Row]:
     """The same ensemble beside the literature, table 2."""
     return [Row("ensemble", members=MEMBERS)]
+
+
+@paper.counts()
+def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Count TNBC's images, patients and nuclei; no training."""
+    assert data_set is not None
+    owners = data.patients(data_set.folder)
+    samples = data.load(data_set.folder, list(owners), Config())
+    nuclei = [aji.instances(sample.mask, CONNECTIVITY).max() for sample in samples]
+    yield Count("tnbc", "images", len(samples))
+    yield Count("tnbc", "patients", len(set(owners.values())))
+    yield Count("tnbc", "nuclei", sum(nuclei))
+    yield Count("tnbc", "width", max(sample.mask.shape[1] for sample in samples))
+    yield Count("tnbc", "height", max(sample.mask.shape[0] for sample in samples))
 
 
 @paper.figure(table2)

@@ -11,7 +11,7 @@ from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Trainer
 from reproductions.tnbc_linknet import data, model
-from reproductions.tnbc_linknet.config import PROFILES, Config
+from reproductions.tnbc_linknet.config import DATA_SETS, PROFILES, Config
 
 
 def train(run: Run, config: Config, data_set: DataSet) -> None:
@@ -39,7 +39,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
         predictions.save_map(run, sample.id, probabilities, exact=True)  # for the ensemble
 
 
-trainer = Trainer(train, PROFILES, data_sets=("tnbc",))
+trainer = Trainer(train, PROFILES, DATA_SETS)
 
 if __name__ == "__main__":
     trainer.command_line()

@@ -18,7 +18,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from common.cli import Request
-from common.datasets import manifests, phantoms, splits
+from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
 from common.imaging.reading import read_mask, read_rgb
@@ -39,6 +39,7 @@ from reproductions.brain_tumour_mask_rcnn import (
     seeded_sampling,
     train,
 )
+from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -50,7 +51,7 @@ needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with brain_
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("brain")
-    phantoms.brain_mri(root / "brain_mri", train=6, val=2, test=3)
+    brain_phantom.write(root / "brain_mri", train=6, val=2, test=3)
     return root
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms
+from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
 from common.published import schema
@@ -35,6 +35,7 @@ from reproductions.brecahad_slicing import (
     slicing,
     train,
 )
+from reproductions.brecahad_slicing import phantom as brecahad_phantom
 from reproductions.brecahad_slicing.config import PROFILES, QUICK_STEPS, Config
 from reproductions.brecahad_slicing.slicing import SETS, Tile
 
@@ -51,7 +52,7 @@ def data_root(tmp_path_factory):
     JPEG.
     """
     root = tmp_path_factory.mktemp("brecahad")
-    phantoms.histology(root / "brecahad", cases=3, images_per_case=2, size=(170, 128))
+    brecahad_phantom.write(root / "brecahad", cases=3, images_per_case=2, size=(170, 128))
     return root
 
 

@@ -15,13 +15,14 @@ from pydicom.data import get_testdata_file
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms, splits
+from common.datasets import manifests, splits
 from common.errors import InputError
 from common.imaging import reading
 from common.imaging.reading import read_mask, read_rgb, write_png
 from common.published import schema
 from common.training import fit
 from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predict, train
+from reproductions.busi_resnext_unet import phantom as busi_phantom
 from reproductions.busi_resnext_unet.config import (
     CLASSES,
     COLOURS,
@@ -39,7 +40,7 @@ needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with busi/ 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("busi")
-    phantoms.ultrasound(root / "busi", benign=6, malignant=4, normal=3)
+    busi_phantom.write(root / "busi", benign=6, malignant=4, normal=3)
     return root
 
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms
+from common.datasets import manifests
 from common.errors import InputError
 from common.imaging.reading import write_png
 from common.metrics import dice
 from common.published import schema
 from common.training import fit
 from reproductions.polyp_unet import data, eval, metrics, model, train
+from reproductions.polyp_unet import phantom as polyp_phantom
 from reproductions.polyp_unet.config import PROFILES, Config
 
 TINY = replace(PROFILES["smoke"], width=2, epochs=2)
@@ -33,8 +34,8 @@ REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "polyp/kvasir_256"
 def data_root(tmp_path_factory):
     """Phantoms of PolypGen in one data root, and of the stand-in alone in `alone`."""
     root = tmp_path_factory.mktemp("polyp")
-    phantoms.packed_colonoscopy(root / "polypgen", train=10, val=4, test=6, size=32)
-    phantoms.colonoscopy(root / "alone/polyp/kvasir_256", images=20, size=32)
+    polyp_phantom.write(root / "polypgen", train=10, val=4, test=6, size=32)
+    polyp_phantom.write_folder(root / "alone/polyp/kvasir_256", images=20, size=32)
     return root
 
 

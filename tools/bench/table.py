@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from common import cli
-from common.datasets import phantoms
 from common.metrics import aji
 from common.training import cuda, encoders
 from reproductions.tnbc_linknet import eval as tnbc
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import ENSEMBLE, PROFILES
 from tools.bench import per_pair
 from tools.bench.child import Worker
@@ -61,7 +61,7 @@ def regeneration(
     count, side, epochs = table
     folder = tempfile.TemporaryDirectory()
     root = Path(folder.name)
-    phantoms.nuclei(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
+    tnbc_phantom.write(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
     tnbc.ENSEMBLE = tuple(networks)
     PROFILES["paper"] = dataclasses.replace(PROFILES["paper"], epochs=epochs, input_size=side)
     if stock:

@@ -21,9 +21,9 @@ from tornado.ioloop import IOLoop
 from traitlets.config import Config
 from voila.app import Voila
 
-from common.datasets import phantoms
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
+from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
 from reproductions.brain_tumour_mask_rcnn.app import page
 
 PAPER = "brain_tumour_mask_rcnn"
@@ -135,7 +135,7 @@ def train_on_phantoms(runs_root: Path) -> Path:
         "only shows how the page works"
     )
     with tempfile.TemporaryDirectory() as data_root:
-        phantoms.brain_mri(Path(data_root) / "brain_mri")
+        brain_phantom.write(Path(data_root) / "brain_mri")
         # In a process of its own, which takes TensorFlow's memory along.
         command = [sys.executable, "-m", f"reproductions.{PAPER}.train", "--profile", "smoke"]
         command += [

@@ -21,11 +21,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.datasets import archives, manifests, phantoms
+from common.datasets import archives, manifests
 from common.datasets.manifests import find, find_first, load_manifest, matching, verify
 from common.errors import InputError
 from common.files import PROJECT
 from common.imaging.reading import read_mask, read_rgb, write_png
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NAMES = sorted(path.stem for path in manifests.MANIFESTS.glob("*.yaml"))
 WRAPPER = "TNBC_NucleiSegmentation"
@@ -34,7 +35,7 @@ WRAPPER = "TNBC_NucleiSegmentation"
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom") / "tnbc"
-    phantoms.nuclei(folder, patients=2, images_per_patient=2, size=32)
+    tnbc_phantom.write(folder, patients=2, images_per_patient=2, size=32)
     return folder
 
 

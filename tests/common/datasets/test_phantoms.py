@@ -11,12 +11,17 @@ from common.datasets import phantoms
 from common.datasets.manifests import load_manifest, verify
 from common.errors import InputError
 from common.imaging.reading import read_mask, read_pair, read_rgb
+from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
+from reproductions.brecahad_slicing import phantom as brecahad_phantom
+from reproductions.busi_resnext_unet import phantom as busi_phantom
+from reproductions.polyp_unet import phantom as polyp_phantom
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms") / "tnbc"
-    phantoms.nuclei(folder, patients=3, images_per_patient=3)
+    tnbc_phantom.write(folder, patients=3, images_per_patient=3)
     return folder
 
 
@@ -45,7 +50,7 @@ def test_layout_is_that_of_tnbc(folder):
 def test_the_seed_decides(folder, tmp_path):
     manifest = load_manifest("tnbc")
     for seed, same in [(0, True), (1, False)]:
-        phantoms.nuclei(tmp_path / "tnbc", patients=3, images_per_patient=3, seed=seed)
+        tnbc_phantom.write(tmp_path / "tnbc", patients=3, images_per_patient=3, seed=seed)
         again = verify(manifest, tmp_path / "tnbc")
         assert (again.fingerprint == verify(manifest, folder).fingerprint) is same
         assert json.loads((again.folder / "PHANTOM.json").read_text())["seed"] == seed
@@ -84,15 +89,15 @@ def test_patients_differ_more_than_their_pictures(folder):
 
 @pytest.mark.parametrize("size", [32, 200])
 def test_other_sizes(tmp_path, size):
-    phantoms.nuclei(
+    tnbc_phantom.write(
         tmp_path, patients=1, images_per_patient=1, size=size
     )  # an empty folder may be given
     assert read_mask(tmp_path / "GT_01/01_1.png").shape == (size, size)
 
 
 def test_replaces_phantoms_but_never_data(tmp_path):
-    phantoms.nuclei(tmp_path / "p", patients=2, images_per_patient=1, size=32)
-    phantoms.nuclei(tmp_path / "p", patients=1, images_per_patient=1, size=32)
+    tnbc_phantom.write(tmp_path / "p", patients=2, images_per_patient=1, size=32)
+    tnbc_phantom.write(tmp_path / "p", patients=1, images_per_patient=1, size=32)
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [
         "GT_01",
         "PHANTOM.json",
@@ -100,7 +105,7 @@ def test_replaces_phantoms_but_never_data(tmp_path):
     ]
     (tmp_path / "p/PHANTOM.json").unlink()
     with pytest.raises(InputError, match="holds data"):
-        phantoms.nuclei(tmp_path / "p", size=32)
+        tnbc_phantom.write(tmp_path / "p", size=32)
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["GT_01", "Slide_01"]
 
 
@@ -110,7 +115,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(phantoms, "write_json", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        phantoms.nuclei(tmp_path / "p", patients=1, images_per_patient=1, size=32)
+        tnbc_phantom.write(tmp_path / "p", patients=1, images_per_patient=1, size=32)
     assert not list(tmp_path.iterdir())
 
 
@@ -123,7 +128,7 @@ def test_command_line_makes_a_data_root(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms") / "busi"
-    phantoms.ultrasound(folder, benign=5, malignant=4, normal=2)
+    busi_phantom.write(folder, benign=5, malignant=4, normal=2)
     return folder
 
 
@@ -163,7 +168,7 @@ def test_lesions_are_dark_and_normal_scans_have_none(scans):
 def test_the_seed_decides_the_scans(scans, tmp_path):
     fingerprint = verify(load_manifest("busi"), scans).fingerprint
     for seed, same in [(0, True), (1, False)]:
-        phantoms.ultrasound(tmp_path / "busi", benign=5, malignant=4, normal=2, seed=seed)
+        busi_phantom.write(tmp_path / "busi", benign=5, malignant=4, normal=2, seed=seed)
         assert (verify(load_manifest("busi"), tmp_path / "busi").fingerprint == fingerprint) is same
 
 
@@ -173,8 +178,8 @@ def test_the_seed_decides_the_scans(scans, tmp_path):
 @pytest.fixture(scope="module")
 def colons(tmp_path_factory):
     root = tmp_path_factory.mktemp("colons")
-    phantoms.colonoscopy(root / "polyp/kvasir_256", images=12, size=96)
-    phantoms.packed_colonoscopy(root / "polypgen", train=6, val=3, test=5, size=96)
+    polyp_phantom.write_folder(root / "polyp/kvasir_256", images=12, size=96)
+    polyp_phantom.write(root / "polypgen", train=6, val=3, test=5, size=96)
     return root
 
 
@@ -212,7 +217,7 @@ def test_colonoscopy_as_medsegbench_packs_it(colons, tmp_path):
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.uint8)}
     assert set(np.unique(arrays["train_label"])) == {0, 1}
     np.testing.assert_array_equal(arrays["test_images"][1], arrays["test_images_C2"][0])
-    phantoms.packed_colonoscopy(tmp_path / "p", train=6, val=3, test=5, size=96)
+    polyp_phantom.write(tmp_path / "p", train=6, val=3, test=5, size=96)
     assert verify(load_manifest("polypgen"), tmp_path / "p").fingerprint == data.fingerprint
 
 
@@ -222,7 +227,7 @@ def test_colonoscopy_as_medsegbench_packs_it(colons, tmp_path):
 @pytest.fixture(scope="module")
 def brains(tmp_path_factory):
     folder = tmp_path_factory.mktemp("brains") / "brain_mri"
-    phantoms.brain_mri(folder, train=6, val=3, test=4, size=96)
+    brain_phantom.write(folder, train=6, val=3, test=4, size=96)
     return folder
 
 
@@ -285,7 +290,7 @@ def test_the_first_test_slice_shows_the_last_training_head_again(brains):
 def test_the_seed_decides_the_brains(brains, tmp_path):
     fingerprint = verify(load_manifest("brain_mri"), brains).fingerprint
     for seed, same in [(0, True), (1, False)]:
-        phantoms.brain_mri(tmp_path / "b", train=6, val=3, test=4, size=96, seed=seed)
+        brain_phantom.write(tmp_path / "b", train=6, val=3, test=4, size=96, seed=seed)
         assert (
             verify(load_manifest("brain_mri"), tmp_path / "b").fingerprint == fingerprint
         ) is same
@@ -297,7 +302,7 @@ def test_the_seed_decides_the_brains(brains, tmp_path):
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slides") / "brecahad"
-    phantoms.histology(folder, cases=2, images_per_case=3, size=(170, 128))
+    brecahad_phantom.write(folder, cases=2, images_per_case=3, size=(170, 128))
     return folder
 
 
@@ -343,7 +348,9 @@ def test_the_first_two_pictures_of_a_case_overlap(slides):
 def test_the_seed_decides_the_slides(slides, tmp_path):
     fingerprint = verify(load_manifest("brecahad"), slides).fingerprint
     for seed, same in [(0, True), (1, False)]:
-        phantoms.histology(tmp_path / "b", cases=2, images_per_case=3, size=(170, 128), seed=seed)
+        brecahad_phantom.write(
+            tmp_path / "b", cases=2, images_per_case=3, size=(170, 128), seed=seed
+        )
         assert (
             verify(load_manifest("brecahad"), tmp_path / "b").fingerprint == fingerprint
         ) is same

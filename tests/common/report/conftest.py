@@ -20,9 +20,9 @@ paper: An invented paper
 where: section 4
 data: 20 images
 metrics:
-  dice: {{label: Dice, kind: dice, unit: fraction, aggregation: mean over images, band: "0.01", band_reason: chosen}}
-  iou: {{label: IoU, kind: iou, unit: fraction, aggregation: mean over images, band: "0.01", band_reason: chosen}}
-  images: {{label: images, kind: size, unit: images, aggregation: count, band: "0", band_reason: a count}}
+  dice: {{label: Dice, kind: dice, unit: fraction, aggregation: mean over images}}
+  iou: {{label: IoU, kind: iou, unit: fraction, aggregation: mean over images}}
+  images: {{label: images, kind: size, unit: images, aggregation: count}}
 rows:
   unet: {{label: U-Net, source: this paper, values: {{dice: "0.80", iou: "0.7", images: "20"}}}}
   big: {{label: Big <U-Net>, source: this paper, values: {{dice: "0.9001", iou: "0.5"}}}}

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from common.cli import Request
-from common.datasets import phantoms
 from common.datasets.manifests import DataSet
 from common.errors import InputError
 from common.files import PROJECT
 from common.results import dask_backend, experiment
 from common.training import runs
 from reproductions.polyp_unet import eval as polyp_unet
+from reproductions.polyp_unet import phantom as polyp_phantom
 
 # A module that workers can import. A run is STEPS steps of 0.1 s, one line of a file each, and
 # resumes.
@@ -276,7 +276,7 @@ def test_a_worker_with_another_folder_or_version_refuses(tmp_path):
 
 @pytest.mark.slow
 def test_a_table_is_the_same_bytes_on_a_cluster_and_without(tmp_path):
-    phantoms.packed_colonoscopy(tmp_path / "data/polypgen")
+    polyp_phantom.write(tmp_path / "data/polypgen")
     made = {}
     for workers in (None, "2"):
         request = Request(
