@@ -12,6 +12,8 @@ PROTOCOL ?=
 PROFILE ?=
 ## READING (none): settings that the paper leaves open, off their default: "loss=dice"
 READING ?=
+## TRAIN (no): 1 trains the training readings that are missing; they take as long as a table each
+TRAIN ?=
 ## ENCODER_WEIGHTS (paper's): imagenet | none | an .h5 file; none,vgg16=FILE mixes
 ENCODER_WEIGHTS ?=
 ## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
@@ -28,6 +30,8 @@ QUICK ?=
 TORCH ?=
 ## KILLS (20): how many trainings kill-and-resume kills; 1000 take a night
 KILLS ?=
+## STATUS (no): 1 shows the state of the queue
+STATUS ?=
 ## BUNDLE (none): folder for a set-up without a network; docs/offline.md
 BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
@@ -40,6 +44,7 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(PROTOCOL),--protocol $(call quote,$(PROTOCOL))) \
 	$(if $(PROFILE),--profile $(call quote,$(PROFILE))) \
 	$(if $(READING),--reading $(call quote,$(READING))) \
+	$(if $(filter-out 0,$(TRAIN)),--train-readings) \
 	$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS))) \
 	$(if $(PRECISION),--precision $(call quote,$(PRECISION))) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))
@@ -64,7 +69,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup audit readme report demo bench kill-and-resume bundle test lint lock clean
+.PHONY: help list setup audit readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -114,6 +119,9 @@ demo: setup ## every table within minutes on synthetic images: no data, no netwo
 
 bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready) ## speed beside other libraries, into results/bench
 	@$(MODULE) tools.bench $(if $(filter-out 0,$(QUICK)),--quick)
+
+queue: setup ## train the runs of tools/queue.txt one by one; STATUS=1 shows how far it is
+	@$(MODULE) tools.queue $(if $(filter-out 0,$(STATUS)),--status) $(ROOT_OPTION)
 
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))

@@ -6,7 +6,19 @@ import argparse
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Generic, List, Literal, Mapping, Optional, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 import tyro
 
@@ -56,6 +68,8 @@ class Request:
     """Folder of the run folders."""
     results_root: Path = Path("results")
     """Folder of tables and figures; those of synthetic data and smoke runs go to demo/ in it."""
+    train_readings: bool = False
+    """Train the training readings that are missing (readings only)."""
     cluster: Optional[str] = None
     """Dask cluster that trains: a number of workers on this machine, or tcp://host:8786 of a
     scheduler.
@@ -103,16 +117,19 @@ class Request:
         return values
 
 
-def parse_training(profiles: Mapping[str, ConfigType], prog: str) -> Training[ConfigType]:
-    """Parse the command line of a train.py. `--profile` chooses the defaults, so `--help` shows
-    that profile's.
+def parse_training(
+    profiles: Mapping[str, ConfigType], prog: str, words: Optional[Sequence[str]] = None
+) -> Training[ConfigType]:
+    """Parse the command line of a train.py, or `words`. `--profile` chooses the defaults, so
+    `--help` shows that profile's.
     """
     config_type = type(profiles["paper"])
     peek = argparse.ArgumentParser(prog=prog, add_help=False)
     peek.add_argument("--profile", choices=list(profiles), default="paper")
-    default = Training(profiles[peek.parse_known_args()[0].profile])
+    default = Training(profiles[peek.parse_known_args(words)[0].profile])
     return tyro.cli(
         Training[config_type],  # type: ignore[valid-type]
+        args=words,
         default=default,
         prog=prog,
         description=Training.__doc__,

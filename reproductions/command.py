@@ -49,8 +49,7 @@ def train(words: List[str]) -> None:
     paper, options = _paper(words, "train")
     module = f"reproductions.{paper}.train"
     profiles = importlib.import_module(f"reproductions.{paper}.config").PROFILES
-    with _argv(f"medseg train {paper}", options):
-        cli.parse_training(profiles, f"medseg train {paper}")  # wrong words end here, in a moment
+    cli.parse_training(profiles, f"medseg train {paper}", options)  # wrong words end here
     _run(module, options)
 
 
@@ -70,13 +69,13 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
     name, options = rest[0], rest[1:]
     if name not in known:
         raise InputError(f"medseg {verb} {paper} {name}: expected one of {', '.join(known)}")
-    with _argv(f"medseg {verb} {paper} {name}", options):
-        request = tyro.cli(
-            tyro.conf.OmitArgPrefixes[cli.Request],
-            prog=f"medseg {verb} {paper} {name}",
-            description=known[name],
-        )
-        cli.check_request(request)
+    request = tyro.cli(
+        tyro.conf.OmitArgPrefixes[cli.Request],
+        args=options,
+        prog=f"medseg {verb} {paper} {name}",
+        description=known[name],
+    )
+    cli.check_request(request)
     _run(f"reproductions.{paper}.eval", rest)
 
 
@@ -98,7 +97,7 @@ COMMANDS: Dict[str, Command] = {
     "table": Command(
         "PAPER TABLE [OPTIONS]",
         "train what is missing, evaluate, compare with the paper",
-        lambda words: regenerate(words, ("table", "counts", "breakdown"), "table"),
+        lambda words: regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table"),
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",
@@ -107,6 +106,21 @@ COMMANDS: Dict[str, Command] = {
     ),
     "data": Command(
         "PAPER [--data-root DIR]", "find or download its data and verify them", find_data
+    ),
+    "readings": Command(
+        "PAPER [OPTIONS]",
+        "how far what the paper leaves open moves its table",
+        lambda words: regenerate([*words[:1], "readings", *words[1:]], ("readings",), "readings"),
+    ),
+    "leakage": Command(
+        "PAPER [OPTIONS]",
+        "what leakage is worth, on the same test images",
+        lambda words: regenerate([*words[:1], "leakage", *words[1:]], ("leakage",), "leakage"),
+    ),
+    "compare": Command(
+        "FILE.csv --paper --table",
+        "judge another program's scores",
+        module("common.results.compare"),
     ),
     "audit": Command(
         "", "check the published numbers against arithmetic", module("common.published.audit")
@@ -139,19 +153,6 @@ def _paper(words: List[str], verb: str) -> tuple:
     if words[0] not in papers:
         raise InputError(f"medseg {verb} {words[0]}: expected one of {', '.join(papers)}")
     return words[0], words[1:]
-
-
-class _argv:
-    """Give tyro its words, which it takes from sys.argv."""
-
-    def __init__(self, name: str, options: List[str]):
-        self.words = [name, *options]
-
-    def __enter__(self) -> None:
-        self.before, sys.argv = sys.argv, self.words
-
-    def __exit__(self, *error: object) -> None:
-        sys.argv = self.before
 
 
 def _run(name: str, words: List[str]) -> None:

@@ -145,6 +145,11 @@ def find_first(names: Sequence[str], data_root: Path | str | None = None) -> Dat
 
     Raises InputError as `find` does.
     """
+    return find(first_present(names, data_root), data_root)
+
+
+def first_present(names: Sequence[str], data_root: Path | str | None = None) -> str:
+    """Name the data set that `find_first` finds, without verifying it."""
     roots = () if data_root is None else (Path(data_root),)
     manifests = [load_manifest(name) for name in names]
     present = (
@@ -153,7 +158,7 @@ def find_first(names: Sequence[str], data_root: Path | str | None = None) -> Dat
         for m in manifests
         if matching(_unwrapped(m, root / m.folder), m.images)
     )
-    return find(next(present, names[0]), data_root)
+    return next(present, names[0])
 
 
 def verify(manifest: Manifest, folder: Path) -> DataSet:

@@ -136,15 +136,20 @@ class Paper:
         unit: what the protocol splits by, per line of the scores (image, case, patient).
         test_set_is_given: whether the data come with their test part.
         whole: scores of all test images together that do not follow from lines per image.
+        scoring: dataclass of what the paper leaves open in the evaluation, at its defaults; then
+            `per_image` and `aggregate` get one as their last argument.
+        aggregation: those of its fields that only `aggregate` looks at.
     """
 
     trainer: Trainer
-    per_image: Callable[[Sequence[Run], Any, DataSet], pandas.DataFrame]
-    aggregate: Callable[[pandas.DataFrame, Any], Dict[str, float]]
+    per_image: Callable[..., pandas.DataFrame]
+    aggregate: Callable[..., Dict[str, float]]
     differences: Callable[[Any, DataSet], Sequence[str]] = nothing
     unit: Callable[[pandas.DataFrame, Any], Sequence[Any]] = by_image
     test_set_is_given: Callable[[Any, DataSet], bool] = never
     whole: Callable[[Sequence[Run], Any, DataSet], Dict[str, float]] = no_more_scores
+    scoring: Any = None
+    aggregation: Tuple[str, ...] = ()
     targets: Dict[str, Target] = field(default_factory=dict)
 
     @property
@@ -233,6 +238,31 @@ class Paper:
 
         return declare
 
+    def readings(self, table: str) -> Callable:
+        """Declare the readings of a published table; the decorated function gives its rows."""
+
+        def declare(rows: Callable[[Request], Sequence[Row]]) -> Callable:
+            def run(request: Request) -> None:
+                from common.results import sweeps  # not at the top: it imports this module
+
+                data_set, request = self._settle(request)
+                sweeps.show_readings(self, table, rows(request), request, data_set)
+
+            return self._declare(rows, run)
+
+        return declare
+
+    def leakage(self, rows: Callable[[Request], Sequence[Row]]) -> Callable:
+        """Declare the price of leakage of these rows, whose Config has a field `leakage`."""
+
+        def run(request: Request) -> None:
+            from common.results import leakage_price  # not at the top: it imports this module
+
+            data_set, settled = self._settle(request)
+            leakage_price.show(self, rows(settled), settled, data_set)
+
+        return self._declare(rows, run)
+
     def command(self, function: Callable[[Request, DataSet], None]) -> Callable:
         """Declare any other command on the data."""
 
@@ -253,10 +283,29 @@ class Paper:
         changes = {**identity, **row.settings, **row.fixed}
         default = replace(profiles[request.profile], **changes)
         paper = replace(profiles["paper"], **changes)
-        wanted = settings.parse_reading(request.reading, type(default))
+        training, _ = self.split_reading(request.reading)
+        wanted = settings.parse_reading(training, type(default))
         wanted.update(request.shorthands(default))
         wanted.update(row.fixed)
         return replace(default, **wanted), default, paper
+
+    def split_reading(self, reading: str) -> Tuple[str, str]:
+        """Divide a reading into that of the training and that of the evaluation."""
+        names = [] if self.scoring is None else list(settings.describe(type(self.scoring)))
+        pairs = list(filter(None, reading.split(",")))
+        evaluation = [pair for pair in pairs if pair.partition("=")[0] in names]
+        training = [pair for pair in pairs if pair not in evaluation]
+        return ",".join(training), ",".join(evaluation)
+
+    def scoring_for(self, reading: str) -> Any:
+        """Give the scoring that a reading asks for; None where the paper has none."""
+        if self.scoring is None:
+            return None
+        _, evaluation = self.split_reading(reading)
+        wanted = settings.parse_reading(evaluation, type(self.scoring))
+        scoring = replace(self.scoring, **wanted)
+        settings.check(scoring)
+        return scoring
 
     def train(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> List[Trained]:
         """Train what is missing and give the rows of every protocol and seed, complete."""
@@ -279,6 +328,19 @@ class Paper:
             behind = tuple(finished[name] for name in names)
             trained.append(Trained(row, *networks[-1], behind))
         return trained
+
+    def is_trained(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> bool:
+        """Whether all runs behind the rows are complete."""
+        for protocol in request.protocols:
+            for seed in request.all_seeds:
+                for row in rows:
+                    for network in row.networks:
+                        config, _, _ = self.configs(network, request, protocol, seed)
+                        name = self.trainer.run_id(config, data_set)
+                        folder = request.runs_root / self.name / name
+                        if not runs.is_complete(folder):
+                            return False
+        return True
 
     def _complete(
         self, wanted: Mapping[str, Any], request: Request, data_set: DataSet
@@ -308,7 +370,7 @@ class Paper:
             words += ["--data-root", str(Path(request.data_root).resolve())]
         return words
 
-    def score(self, trained: Trained, data_set: DataSet) -> pandas.DataFrame:
+    def score(self, trained: Trained, data_set: DataSet, scoring: Any = None) -> pandas.DataFrame:
         """Score the saved predictions of a row, one line per image.
 
         Raises:
@@ -317,19 +379,31 @@ class Paper:
         for run in trained.runs:
             if not run.of_earlier_version:  # those have neither checksums nor all predictions
                 run.check_predictions(self.trainer.predicted(run.split))
-        return self.per_image(trained.runs, trained.config, data_set)
+        scoring = scoring or self.scoring
+        more = () if scoring is None else (scoring,)
+        return self.per_image(trained.runs, trained.config, data_set, *more)
+
+    def summarise(
+        self, table: pandas.DataFrame, config: Any, scoring: Any = None
+    ) -> Dict[str, float]:
+        """Aggregate the scores per image."""
+        scoring = scoring or self.scoring
+        more = () if scoring is None else (scoring,)
+        return self.aggregate(table, config, *more)
 
     def _scored(
         self, rows: Sequence[Trained], data_set: DataSet, request: Request, factor: float
     ) -> List[Tuple[tables.Score, tables.Conditions]]:
         scores = []
+        scoring = self.scoring_for(request.reading)
         for trained in rows:
-            table = self.score(trained, data_set)
-            self._keep_provenance(trained, table, request)
-            conditions = self._conditions(trained, data_set)
-            values = self.aggregate(table, trained.config)
+            table = self.score(trained, data_set, scoring)
+            if scoring == self.scoring:  # scores per image are kept for the default alone
+                self._keep_provenance(trained, table, request)
+            conditions = self._conditions(trained, data_set, scoring)
+            values = self.summarise(table, trained.config, scoring)
             values.update(self.whole(trained.runs, trained.config, data_set))
-            spread = self._spread(table, trained, data_set)
+            spread = self._spread(table, trained, data_set, scoring)
             for metric, value in values.items():
                 about = spread.get(metric)
                 score = tables.Score(
@@ -344,7 +418,7 @@ class Paper:
         return scores
 
     def _spread(
-        self, table: pandas.DataFrame, trained: Trained, data_set: DataSet
+        self, table: pandas.DataFrame, trained: Trained, data_set: DataSet, scoring: Any
     ) -> Dict[str, Spread]:
         """Standard error over test images of each score; empty for a given test set."""
         if self.test_set_is_given(trained.config, data_set):
@@ -352,9 +426,12 @@ class Paper:
         if "part" in table:
             table = table[table["part"] == "test"].reset_index(drop=True)
         groups = list(self.unit(table, trained.config))
-        return bootstrap_se(table, lambda lines: self.aggregate(lines, trained.config), groups)
+        config = trained.config
+        return bootstrap_se(table, lambda lines: self.summarise(lines, config, scoring), groups)
 
-    def _conditions(self, trained: Trained, data_set: DataSet) -> tables.Conditions:
+    def _conditions(
+        self, trained: Trained, data_set: DataSet, scoring: Any = None
+    ) -> tables.Conditions:
         config = trained.config
         different = [SYNTHETIC] if data_set.synthetic else []
         different += self.differences(config, data_set)
@@ -368,9 +445,16 @@ class Paper:
             precision=config.precision,
             data=data_set.title,
             fingerprint=data_set.fingerprint,
-            reading=settings.reading(config, trained.default),
+            reading=self.reading_of(trained, scoring),
             differences=tuple(different),
         )
+
+    def reading_of(self, trained: Trained, scoring: Any = None) -> str:
+        """Name the reading of a row: of its training and of its evaluation."""
+        parts = settings.reading(trained.config, trained.default).split(",")
+        if scoring is not None:
+            parts += settings.reading(scoring, self.scoring).split(",")
+        return ",".join(sorted(filter(None, parts)))
 
     def _keep_provenance(self, trained: Trained, table: pandas.DataFrame, request: Request) -> None:
         """Copy the small files of the runs and write the scores per image beside the results."""

@@ -100,7 +100,8 @@ def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]])
     for key in sorted(groups, key=lambda one: _reading_order(published, one)):
         conditions, by_seed = groups[key]
         lines.append(_line(published, key, conditions, [by_seed[seed] for seed in sorted(by_seed)]))
-    return pd.DataFrame(lines, columns=TABLE_COLUMNS).round(DECIMALS)
+    frame = pd.DataFrame(lines, columns=TABLE_COLUMNS)
+    return frame.astype(dict.fromkeys(NUMBERS, float)).round(DECIMALS)
 
 
 def _require_alike(
@@ -178,7 +179,7 @@ def _interval(
         half_width = intervals.half_width_of_few(intervals.Spread(image_se, images))
     if not math.isfinite(half_width):
         return math.nan, math.nan
-    lowest, highest = _bounds(published, metric)
+    lowest, highest = bounds(published, metric)
     return max(values.mean() - half_width, lowest), min(values.mean() + half_width, highest)
 
 
@@ -187,7 +188,8 @@ def _is_count(published: PublishedTable, metric: str) -> bool:
     return known is not None and known.deterministic
 
 
-def _bounds(published: PublishedTable, metric: str) -> Tuple[float, float]:
+def bounds(published: PublishedTable, metric: str) -> Tuple[float, float]:
+    """Lowest and highest value of a metric in its unit; infinite where they are not known."""
     known = published.metrics.get(metric)
     if known is None or known.kind is None or known.deterministic:
         return -math.inf, math.inf
@@ -272,7 +274,7 @@ def judge_line(published: PublishedTable, metric: str, printed: str, line: Any) 
         image_se=None if given_test_set else line.image_se,
         images=None if given_test_set else int(line.images),
         resolution=float(about.resolution or 0),
-        bounds=_bounds(published, metric),
+        bounds=bounds(published, metric),
         count=_is_count(published, metric),
     )
     if line is None:

@@ -61,12 +61,12 @@ def _print_block(
     # A reason is often shared by many lines, and long: it is printed once, below the block.
     reasons = list(dict.fromkeys(block["reason"]))
     notes = {reason: f"[{number}]" for number, reason in enumerate(reasons, start=1)}
-    grid = _grid("", "published", "ours", "interval", "n", "verdict", "why")
+    rows = grid("", "published", "ours", "interval", "n", "verdict", "why")
     for row, lines in block.groupby("row", sort=False):
-        grid.add_row(Text(published.rows[row].label, style="bold"))
+        rows.add_row(Text(published.rows[row].label, style="bold"))
         for line in lines.itertuples():
             ours = f"{line.regenerated:.{decimals}f}" if line.n_seeds else "–"
-            grid.add_row(
+            rows.add_row(
                 Text(f"  {published.metrics[line.metric].label}"),
                 line.published,
                 ours,
@@ -75,7 +75,7 @@ def _print_block(
                 Text(line.verdict, style=STYLES[line.verdict]),
                 notes[line.reason],
             )
-    console.print(grid)
+    console.print(rows)
     footnotes = Table.grid(padding=(0, 1))
     for reason, note in notes.items():
         footnotes.add_row(note, Text(reason))
@@ -95,12 +95,12 @@ def _show_quoted(published: PublishedTable, console: Console) -> None:
     quoted = [row for row in published.rows.values() if row.citation]
     if not quoted:
         return
-    grid = _grid("", *(metric.label for metric in published.metrics.values()))
+    rows = grid("", *(metric.label for metric in published.metrics.values()))
     for row in quoted:
         values = [row.values.get(metric, "–") for metric in published.metrics]
-        grid.add_row(Text(f"{row.label} ({row.citation})"), *values)
+        rows.add_row(Text(f"{row.label} ({row.citation})"), *values)
     console.print(Text("Quoted by the paper from the literature, not judged\n", style="bold"))
-    console.print(grid)
+    console.print(rows)
     console.print()
 
 
@@ -112,19 +112,25 @@ def _show_all_metrics(published: PublishedTable, table: pd.DataFrame, console: C
         for row in means:
             known = row in published.rows
             labels.append(published.rows[row].label if known else f"{row} (ours)")
-        grid = _grid("", *labels)
+        rows = grid("", *labels)
         for metric, values in means.iterrows():
             whole = (values.dropna() % 1 == 0).all()
             decimals = 0 if whole else 4
             cells = ["–" if math.isnan(value) else f"{value:.{decimals}f}" for value in values]
-            grid.add_row(Text(str(metric)), *cells)
+            rows.add_row(Text(str(metric)), *cells)
         console.print(Text(f"All metrics · protocol {protocol}, profile {profile}\n", style="bold"))
-        console.print(grid)
+        console.print(rows)
         console.print()
 
 
-def _grid(*headers: str) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+def grid(*headers: str) -> Table:
+    """Make an empty table with these columns, the first of words and the others of numbers."""
+    columns = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for number, header in enumerate(headers):
-        grid.add_column(Text(header), overflow="fold", justify="left" if not number else "right")
-    return grid
+        columns.add_column(Text(header), overflow="fold", justify="right" if number else "left")
+    return columns
+
+
+def print_grid(columns: Table) -> None:
+    """Print a table on the terminal."""
+    Console().print(columns)

@@ -73,7 +73,7 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether training and prediction have both been done."""
-        return self._record.exists() or (self.folder / "metrics.csv").exists()
+        return is_complete(self.folder)
 
     @property
     def of_earlier_version(self) -> bool:
@@ -197,6 +197,11 @@ class Run:
                     f"{self.predictions}: {names[0]}{others} {problem}; remove {self.folder} to "
                     "redo the run"
                 )
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a run folder holds a finished training with its predictions."""
+    return (folder / "predictions.json").exists() or (folder / "metrics.csv").exists()
 
 
 def _changes(stored: dict, wanted: dict) -> List[str]:

@@ -24,7 +24,7 @@ import typing_extensions
 from common.errors import InputError
 
 # Fields that say which run this is. They are no settings of the paper's method.
-IDENTITY = ("protocol", "profile", "seed")
+IDENTITY = ("protocol", "profile", "seed", "leakage")
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,18 @@ def reading(config: Any, default: Any) -> str:
         ours = getattr(config, name)
         if name in IDENTITY or setting.is_given(config) or ours == getattr(default, name):
             continue
-        changed.append(f"{name}={_text(ours)}")
+        changed.append(pair(name, ours))
     return ",".join(sorted(changed))
+
+
+def pair(name: str, value: Any) -> str:
+    """Write one choice of a reading.
+
+    Example:
+        >>> pair("clahe_tile_grid", (4, 4))
+        'clahe_tile_grid=4x4'
+    """
+    return f"{name}={_text(value)}"
 
 
 def parse_reading(text: str, config_type: type) -> Dict[str, Any]:

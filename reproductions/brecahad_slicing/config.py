@@ -29,7 +29,6 @@ SIDE = 1024
 # assumed: by eye, the largest disc that stays within most tumour nuclei; 5 in 100 touch another
 RADIUS = 12
 MATCH_RADIUS = RADIUS  # ours: a prediction finds a nucleus where its centroid lies in the disc
-THRESHOLD = 0.5  # assumed: of the probability
 CONNECTIVITY = 8  # assumed: of what counts as one predicted nucleus
 # w0 and σ (pixels) of equation 2; assumed: as in the U-Net paper it is taken from
 BORDER_WEIGHT, BORDER_SIGMA = 10, 5
@@ -63,6 +62,10 @@ class Config:
     """Set of defaults that this configuration starts from."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the split, the initial weights, the order of the tiles and their augmentation."""
+    leakage: Literal["off", "with", "without"] = "off"
+    """Split of the leakage command: same test images, with or without other images of their
+    cases in training.
+    """
     encoder_weights: Annotated[
         str,
         Given('section 2: "imagenet"', only=(("encoder", ("resnet50",)),)),
@@ -164,6 +167,32 @@ class Config:
         return length * self.side / SIDE
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How saved maps become scores. The paper leaves all of it open."""
+
+    threshold: Annotated[float, Interval(gt=0, lt=1), Assumed("not stated", (0.3, 0.7))] = 0.5
+    """Probability from which a pixel is of a tumour nucleus."""
+    masks: Annotated[
+        Literal["hard", "soft"],
+        Assumed('pixels "assigned to the object" (equation 3) are a hard mask', ("soft",)),
+    ] = "hard"
+    """Dice and IoU of thresholded masks, or of the probabilities themselves."""
+    aggregation: Annotated[
+        Literal["tiles", "tiles_with_nuclei", "pooled"],
+        Assumed("not stated", ("tiles_with_nuclei", "pooled")),
+    ] = "tiles"
+    """Over the tiles: their mean, the mean of those that have nuclei or for which some are
+    predicted, or all pixels at once.
+    """
+
+    def matters(self) -> bool:
+        """Whether every choice off its default has an effect beside the others."""
+        return self.masks == "hard" or self.threshold == 0.5
+
+
+SCORING = Scoring()
+AGGREGATION = ("aggregation", "masks")  # what needs no new look at the maps
 _PAPER = Config()
 # Of the profile quick, per epoch: what takes either network about 100 seconds of two CPU cores.
 QUICK_STEPS = {"plain": 100, "resnet50": 20}

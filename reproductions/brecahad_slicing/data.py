@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.datasets import manifests
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import group_split, random_split
 from common.imaging.reading import read_rgb
 from reproductions.brecahad_slicing import annotations, slicing
@@ -60,14 +61,18 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     centres = (sample.centres for sample in samples)
     tiles = slicing.tiles(ids, masks, config, centres)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
-    if config.protocol == "published" and config.split_unit == "tile":
+    if config.protocol == "published" and config.split_unit == "tile" and config.leakage == "off":
         dealt = random_split([tile.id for tile in tiles], fractions, config.seed)
         parts = {tile_id: part for part, members in dealt.items() for tile_id in members}
         return {part: [tile for tile in tiles if parts[tile.id] == part] for part in dealt}
-    if config.protocol == "published":
+    cases = {sample.id: sample.case for sample in samples}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        dealt = leakage_split(ids, cases, config.test_fraction, config.seed, leaks)
+        tiles = [tile for tile in tiles if ids[tile.number] in {*dealt["train"], *dealt["test"]}]
+    elif config.protocol == "published":
         dealt = random_split(ids, fractions, config.seed)
     else:
-        cases = {sample.id: sample.case for sample in samples}
         dealt = group_split(ids, cases, fractions, config.seed)
     parts = {image_id: part for part, members in dealt.items() for image_id in members}
     return {part: [tile for tile in tiles if parts[ids[tile.number]] == part] for part in dealt}

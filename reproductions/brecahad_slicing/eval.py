@@ -29,7 +29,7 @@ from reproductions.brecahad_slicing import (
     metrics,
     slicing,
 )
-from reproductions.brecahad_slicing.config import MATCH_RADIUS, SIDE, THRESHOLD, Config
+from reproductions.brecahad_slicing.config import AGGREGATION, MATCH_RADIUS, SCORING, SIDE, Config
 from reproductions.brecahad_slicing.data import Sample
 from reproductions.brecahad_slicing.train import image_of, trainer
 
@@ -61,7 +61,15 @@ def unit(table: pandas.DataFrame, config: Config) -> Sequence[Any]:
     return list(table["id"])
 
 
-paper = Paper(trainer, metrics.per_image, metrics.aggregate, differences, unit)
+paper = Paper(
+    trainer,
+    metrics.per_image,
+    metrics.aggregate,
+    differences,
+    unit,
+    scoring=SCORING,
+    aggregation=AGGREGATION,
+)
 
 
 @paper.table
@@ -80,6 +88,18 @@ def table2(request: Request) -> List[Row]:
 def table3(request: Request) -> List[Row]:
     """U-Net with a ResNet50 encoder on the same nine sets, table 3."""
     return experiments.rows("table3", request)
+
+
+@paper.readings("table2")
+def readings(request: Request) -> List[Row]:
+    """How far the choices that the paper leaves open move table 2."""
+    return experiments.rows("table2", request)
+
+
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test cases."""
+    return [row for row in experiments.rows("table2", request) if row.id == "p256_s128_zero"]
 
 
 @paper.percent_table
@@ -187,7 +207,7 @@ def _marks(
     where tested.
     """
     true = sample.centres[tested[tuple(sample.centres.astype(int).T[::-1])]]
-    pred = matching.points(probability >= THRESHOLD)
+    pred = matching.points(probability >= SCORING.threshold)
     result = matching.match(true, pred, config.pixels(MATCH_RADIUS), config.side)
     places = {
         "found": true[result.found],

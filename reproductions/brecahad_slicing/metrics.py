@@ -5,7 +5,8 @@ paper leaves open.
 from __future__ import annotations
 
 import itertools
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
+import math
+from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -16,15 +17,18 @@ from common.metrics import dice
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.brecahad_slicing import data, matching, slicing
-from reproductions.brecahad_slicing.config import MATCH_RADIUS, THRESHOLD, Config
+from reproductions.brecahad_slicing.config import MATCH_RADIUS, SCORING, Config, Scoring
 from reproductions.brecahad_slicing.data import Sample
 from reproductions.brecahad_slicing.slicing import Tile
 
 COUNTS = ("tn", "fp", "fn", "tp")
+SOFT = ("soft_predicted", "soft_overlap")
 NUCLEI = ("nuclei_found", "nuclei_missed", "nuclei_invented")
 
 
-def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.DataFrame:
+def per_image(
+    runs: Sequence[Run], config: Config, data_set: DataSet, scoring: Scoring = SCORING
+) -> pandas.DataFrame:
     """Score the saved maps of a network on its training and test tiles: what `per_tile` gives."""
     run = runs[0]
     samples = data.load(data_set, config)
@@ -37,7 +41,8 @@ def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.
             kept = pandas.read_csv(run.folder / "metrics.csv", dtype={"id": str})
             tables.append(kept[kept["part"] == "train"])
             continue
-        tables.append(per_tile(part, samples, _saved(run, part, samples, tiles, config), config))
+        maps = _saved(run, part, samples, tiles, config)
+        tables.append(per_tile(part, samples, maps, config, scoring))
     return pandas.concat(tables, ignore_index=True)
 
 
@@ -59,36 +64,42 @@ def _saved(
 
 
 def per_tile(
-    part: str, samples: List[Sample], maps: Iterable[Tuple[Tile, np.ndarray]], config: Config
+    part: str,
+    samples: List[Sample],
+    maps: Iterable[Tuple[Tile, np.ndarray]],
+    config: Config,
+    scoring: Scoring = SCORING,
 ) -> pandas.DataFrame:
     """Compare predicted tiles, each float (size, size) of probabilities, with the ground truth.
 
     Returns:
-        One line per tile: id, part, pixel counts (tn, fp, fn, tp), and tumour nuclei found, missed
-        and invented.
+        One line per tile: id, part, pixel counts (tn, fp, fn, tp), tumour nuclei found, missed and
+        falsely found, and sums over pixels: of the probabilities, and of those on nuclei.
     """
     rows = []
     for tile, probability in maps:
-        matched = compare(samples[tile.number], tile, probability, config)
+        pred = probability >= scoring.threshold
+        matched = compare(samples[tile.number], tile, pred, config)
         true = data.cut(samples[tile.number].mask, tile, len(probability))
-        matrix = dice.confusion(true, probability >= THRESHOLD)
+        matrix = dice.confusion(true, pred)
         nuclei = [int(each.sum()) for each in (matched.found, matched.missed, matched.invented)]
-        rows.append((tile.id, part, *matrix.ravel(), *nuclei))
-    return pandas.DataFrame(rows, columns=["id", "part", *COUNTS, *NUCLEI])
+        sums = (float(probability.sum(dtype=float)), float(probability[true].sum(dtype=float)))
+        rows.append((tile.id, part, *matrix.ravel(), *nuclei, *sums))
+    return pandas.DataFrame(rows, columns=["id", "part", *COUNTS, *NUCLEI, *SOFT])
 
 
-def compare(
-    sample: Sample, tile: Tile, probability: np.ndarray, config: Config
-) -> matching.Detection:
+def compare(sample: Sample, tile: Tile, pred: np.ndarray, config: Config) -> matching.Detection:
     """Match the nuclei that are predicted in a tile with those annotated in it."""
-    size = len(probability)
+    size = len(pred)
     true = sample.centres - (tile.column, tile.row)
     true = true[((true >= 0) & (true < size)).all(axis=1)]
-    pred = matching.points(probability >= THRESHOLD)
-    return matching.match(true, pred, config.pixels(MATCH_RADIUS), size)
+    points = matching.points(pred)
+    return matching.match(true, points, config.pixels(MATCH_RADIUS), size)
 
 
-def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
+def aggregate(
+    table: pandas.DataFrame, config: Config, scoring: Scoring = SCORING
+) -> Dict[str, float]:
     """Summarise the lines of `per_tile`.
 
     The paper does not say how Dice and IoU are aggregated. Assumed: means over tiles, in which a
@@ -100,11 +111,12 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     """
     scores: Dict[str, float] = {}
     for part in ("train", "test"):
-        matrices = _matrices(table[table["part"] == part])
+        lines = table[table["part"] == part]
+        matrices = _matrices(lines)
         if not len(matrices):
             continue
         for name, score in (("dice", dice.dice), ("iou", dice.iou)):
-            scores[f"{part}_{name}"] = score(matrices)
+            scores[f"{part}_{name}"] = _chosen(name, score, lines, matrices, scoring)
             scores[f"{part}_{name}_pooled"] = score(matrices, reduction="pooled")
             scores[f"{part}_{name}_without_empty"] = score(matrices, empty="skip")
     test = table[table["part"] == "test"]
@@ -116,7 +128,27 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     scores["share_of_nuclei"] = (pixels["fn"] + pixels["tp"]) / pixels.sum()
     scores["share_predicted"] = (pixels["fp"] + pixels["tp"]) / pixels.sum()
     scores["size"] = len(table)
-    return {name: float(value) for name, value in scores.items()}
+    return {name: float(value) for name, value in scores.items() if not math.isnan(value)}
+
+
+def _chosen(
+    name: str, score: Callable, lines: pandas.DataFrame, matrices: np.ndarray, scoring: Scoring
+) -> float:
+    """Dice or IoU of one part as the scoring has it."""
+    if scoring.masks == "hard":
+        if scoring.aggregation == "pooled":
+            return score(matrices, reduction="pooled")
+        return score(matrices, empty="skip" if scoring.aggregation != "tiles" else 1.0)
+    overlap = lines["soft_overlap"].to_numpy()
+    both = lines["soft_predicted"].to_numpy() + lines[["fn", "tp"]].sum(axis=1).to_numpy()
+    if scoring.aggregation == "pooled":
+        overlap, both = overlap.sum(keepdims=True), both.sum(keepdims=True)
+    elif scoring.aggregation == "tiles_with_nuclei":
+        present = lines[["fp", "fn", "tp"]].sum(axis=1).to_numpy() > 0
+        overlap, both = overlap[present], both[present]
+    union = both - overlap
+    values = 2 * overlap / both if name == "dice" else overlap / union
+    return float(values.mean()) if len(values) else math.nan
 
 
 def _matrices(table: pandas.DataFrame) -> np.ndarray:

@@ -26,7 +26,8 @@ PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
 ENCODERS = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3
 COLOURS = {"benign": (64, 220, 120), "malignant": (255, 80, 64)}  # in figures and overlays
-PADDING = "constant"  # assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
+# assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
+PADDING = "constant"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,41 @@ class Config:
         return runs.readable_id(self, PROFILES[self.profile])
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How saved class maps become scores. The paper leaves all of it open."""
+
+    unit: Annotated[
+        Literal["image", "patch", "lesion_patch"],
+        Assumed('"on each test sample" (section 3.2)', ("patch", "lesion_patch")),
+    ] = "image"
+    """What is scored: whole merged images, all patches, or patches that show a lesion; patches
+    with their padding.
+    """
+    absent: Annotated[
+        Literal["skip", "zero", "one", "with_class"],
+        Assumed("not stated how an absent class counts", ("zero", "one", "with_class")),
+    ] = "skip"
+    """A class in neither ground truth nor prediction is left out, or counts as 0 or as 1; or only
+    units whose ground truth has the class count.
+    """
+    dice_classes: Annotated[
+        Literal["all", "lesions"],
+        Assumed("not stated whether the mean Dice has the background", ("lesions",)),
+    ] = "all"
+    """Classes of the mean Dice: with the background, or benign and malignant alone."""
+    aggregation: Annotated[
+        Literal["mean", "pooled"], Assumed("not stated; a mean over samples is near", ("pooled",))
+    ] = "mean"
+    """Over the units: the mean of their scores, or all pixels at once."""
+
+    def matters(self) -> bool:
+        """Whether every choice off its default has an effect beside the others."""
+        return self.aggregation == "mean" or self.absent == "skip"
+
+
+SCORING = Scoring()
+AGGREGATION = ("absent", "dice_classes", "aggregation")  # what needs no new look at the maps
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,

@@ -138,6 +138,34 @@ class Config:
         return runs.readable_id(self, PROFILES[self.profile])
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How saved maps become scores."""
+
+    threshold: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("the README only suggests tuning it", (0.3, 0.7))
+    ] = THRESHOLD
+    """Probability from which a pixel is of a polyp."""
+    divisor: Annotated[
+        Literal["by_protocol", "images", "batches"],
+        Assumed("the notebook sums over batches and divides by images", ("images", "batches")),
+    ] = "by_protocol"
+    """Divisor of the sums over batches of accuracy, precision and recall: images (published) or
+    batches (corrected).
+    """
+    batch_scores: Annotated[
+        Literal["pixels", "images"],
+        Assumed("not stated how a batch is scored", ("images",)),
+    ] = "pixels"
+    """Accuracy, precision and recall of a batch: of all its pixels, or the mean of its images."""
+    empty: Annotated[Literal["one", "zero", "skip"], Assumed("not stated", ("zero", "skip"))] = (
+        "one"
+    )
+    """Score of an image without polyp for which none is predicted: 1, 0 or none."""
+
+
+SCORING = Scoring()
+AGGREGATION = ("divisor", "batch_scores", "empty")  # what needs no new look at the maps
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,

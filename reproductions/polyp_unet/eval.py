@@ -13,7 +13,7 @@ from common.results import figures
 from common.results.experiment import Page, Paper, Row, Trained
 from common.training import predictions
 from reproductions.polyp_unet import data, metrics
-from reproductions.polyp_unet.config import DATA_SETS, THRESHOLD, Config
+from reproductions.polyp_unet.config import AGGREGATION, DATA_SETS, SCORING, THRESHOLD, Config
 from reproductions.polyp_unet.train import trainer
 
 # What the source suggests, one change each. A tuned threshold needs no training: every row has it
@@ -49,6 +49,8 @@ paper = Paper(
     metrics.aggregate,
     differences,
     test_set_is_given=test_set_is_given,
+    scoring=SCORING,
+    aggregation=AGGREGATION,
 )
 
 
@@ -65,6 +67,12 @@ def ablation(request: Request) -> List[Row]:
         Row(name, fixed=settings, protocols=("corrected",))
         for name, settings in IMPROVEMENTS.items()
     ]
+
+
+@paper.readings("table")
+def readings(request: Request) -> List[Row]:
+    """How far the choices that the source leaves open move its results."""
+    return [Row("unet")]
 
 
 @paper.breakdown(table)

@@ -14,7 +14,7 @@ from common.metrics import dice
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.polyp_unet import data
-from reproductions.polyp_unet.config import THRESHOLD, THRESHOLDS, Config
+from reproductions.polyp_unet.config import SCORING, THRESHOLD, THRESHOLDS, Config, Scoring
 from reproductions.polyp_unet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
@@ -24,7 +24,9 @@ BY_BATCH = {"accuracy": dice.accuracy, "precision": dice.precision, "recall": di
 MEAN_OF_BATCHES = "_mean_of_batches"
 
 
-def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.DataFrame:
+def per_image(
+    runs: Sequence[Run], config: Config, data_set: DataSet, scoring: Scoring = SCORING
+) -> pandas.DataFrame:
     """Score the saved maps of a network: what `compare` gives, for validation and test images."""
     run = runs[0]
     samples = data.load(data_set, config)
@@ -39,7 +41,8 @@ def per_image(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.
         tuned = float(kept[f"{TUNED}threshold"].iloc[0])
     else:
         tuned = best_threshold(samples["validation"], maps["validation"])
-    tables = [compare(part, samples[part], maps[part], tuned) for part in parts]
+    threshold = scoring.threshold
+    tables = [compare(part, samples[part], maps[part], tuned, threshold) for part in parts]
     return pandas.concat(tables, ignore_index=True)
 
 
@@ -57,18 +60,22 @@ def best_threshold(samples: List[Sample], maps: List[np.ndarray]) -> float:
 
 
 def compare(
-    part: str, samples: List[Sample], maps: List[np.ndarray], tuned: float
+    part: str,
+    samples: List[Sample],
+    maps: List[np.ndarray],
+    tuned: float,
+    threshold: float = THRESHOLD,
 ) -> pandas.DataFrame:
     """Compare probability maps, float (H, W), with the ground truth at both thresholds.
 
     Returns:
         One line per image, in the order of `samples`: id, part of the data, centre, scores in
-        [0, 1] and pixel counts (tn, fp, fn, tp) at 0.5; the other threshold and the pixel counts
+        [0, 1] and pixel counts (tn, fp, fn, tp) at the threshold; the other threshold and the pixel counts
         there, named tuned_….
     """
     rows = []
     for sample, probability in zip(samples, maps):
-        matrix = dice.confusion(sample.mask, probability >= THRESHOLD)
+        matrix = dice.confusion(sample.mask, probability >= threshold)
         other = dice.confusion(sample.mask, probability >= tuned)
         rows.append(
             {
@@ -86,7 +93,9 @@ def compare(
     return pandas.DataFrame(rows)
 
 
-def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
+def aggregate(
+    table: pandas.DataFrame, config: Config, scoring: Scoring = SCORING
+) -> Dict[str, float]:
     """Summarise the lines of `compare` over the test images, which must be in the order of
     testing.
 
@@ -104,10 +113,19 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     table = table[table["part"] == "test"]
     fixed, tuned = _matrices(table, ""), _matrices(table, TUNED)
     starts = np.arange(0, len(table), config.batch_size)
-    scores.update(f1=dice.f1(fixed), iou=dice.iou(fixed))
+    empty = {"one": 1.0, "zero": 0.0, "skip": "skip"}[scoring.empty]
+    scores.update(f1=dice.f1(fixed, empty=empty), iou=dice.iou(fixed, empty=empty))
+    by_images = scoring.divisor == "images"
+    if scoring.divisor == "by_protocol":
+        by_images = config.protocol == "published"
     for name, score in BY_BATCH.items():
-        values = score(np.add.reduceat(fixed, starts), reduction=None)
-        if config.protocol == "published":
+        if scoring.batch_scores == "pixels":
+            values = score(np.add.reduceat(fixed, starts), reduction=None)
+        else:
+            of_images = score(fixed, reduction=None)
+            ends = np.append(starts[1:], len(fixed))
+            values = np.add.reduceat(of_images, starts) / (ends - starts)
+        if by_images:
             scores[name] = values.sum() / len(table)
             scores[name + MEAN_OF_BATCHES] = values.mean()
         else:
@@ -117,7 +135,7 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     for name, score in (("f1", dice.f1), ("iou", dice.iou)):
         scores[f"{name}_tuned"] = score(tuned)
     scores["threshold_tuned"] = table[f"{TUNED}threshold"].iloc[0]
-    return {name: float(value) for name, value in scores.items()}
+    return {name: float(value) for name, value in scores.items() if not np.isnan(value)}
 
 
 def by_centre(table: pandas.DataFrame) -> Dict[str, Dict[str, float]]:

@@ -22,10 +22,6 @@ from common.training.settings import Assumed, Given
 
 DATA_SETS = ("tnbc",)
 ENSEMBLE = ("resnext50", "vgg19")  # the members, in the paper's order
-# assumed: section 4 has "a determined threshold", chosen so that at least half of the models agree
-THRESHOLD = 0.5
-# assumed: 8-connected ground truth has 4028 nuclei, 4-connected 4056; the paper counts 4022
-CONNECTIVITY = 8
 CONTROL = "vgg16"  # not in the paper: with and without ImageNet weights, it shows their worth
 
 
@@ -41,6 +37,10 @@ class Config:
     """Set of defaults that this configuration starts from."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the split, the initial weights, the order of the images and the crops."""
+    leakage: Literal["off", "with", "without"] = "off"
+    """Split of the leakage command: same test images, with or without other images of their
+    patients in training.
+    """
     encoder_weights: Annotated[
         str,
         Assumed("no initial weights are named; 20 epochs on 40 images are few", ("none",)),
@@ -126,6 +126,51 @@ class Config:
         return runs.readable_id(self, PROFILES[self.profile])
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How saved maps become scores. The paper leaves all of it open."""
+
+    threshold: Annotated[
+        float,
+        Interval(gt=0, lt=1),
+        Assumed(
+            '"a determined threshold", met by at least half of the models (section 4)',
+            (0.3, 0.4, 0.6, 0.7),
+        ),
+    ] = 0.5
+    """Probability from which a pixel is of a nucleus; of the ensemble, the mean probability."""
+    instances: Annotated[
+        Literal["components", "split_prediction", "split_both", "whole_mask"],
+        Assumed(
+            "not described; the ground truth is binary",
+            ("split_prediction", "split_both", "whole_mask"),
+        ),
+    ] = "components"
+    """Nuclei of AJI: connected components, split at the necks between them (watershed of the
+    distance) in the prediction or on both sides, or each mask as one object.
+    """
+    connectivity: Annotated[
+        Literal[8, 4], Assumed("not stated; 8 gives 4028 nuclei, 4 gives 4056, printed 4022", (4,))
+    ] = 8
+    """Connectivity of the components."""
+    aggregation: Annotated[
+        Literal["f1_pooled", "dsc_pooled", "per_image", "pooled"],
+        Assumed(
+            "DSC and F1 are one formula but differ, so one of them is pooled",
+            ("dsc_pooled", "per_image", "pooled"),
+        ),
+    ] = "f1_pooled"
+    """Over the test images: F1 over all pixels and the rest as means, DSC over all pixels and the
+    rest as means, all as means, or all over all pixels.
+    """
+
+    def matters(self) -> bool:
+        """Whether every choice off its default has an effect beside the others."""
+        return self.connectivity == 8 or self.instances == "components"
+
+
+SCORING = Scoring()
+AGGREGATION = ("aggregation",)  # what needs no new look at the maps
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging.clahe import clahe
@@ -59,6 +60,9 @@ def split(folder: Path, config: Config) -> Split:
     """
     owners = patients(folder)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        return leakage_split(list(owners), owners, config.test_fraction, config.seed, leaks)
     if config.protocol == "published":
         return random_split(list(owners), fractions, config.seed)
     return group_split(list(owners), owners, fractions, config.seed)

@@ -12,7 +12,7 @@ from common.metrics import aji
 from common.results import figures
 from common.results.experiment import Count, Page, Paper, Row
 from reproductions.tnbc_linknet import data, metrics
-from reproductions.tnbc_linknet.config import CONNECTIVITY, CONTROL, ENSEMBLE, THRESHOLD, Config
+from reproductions.tnbc_linknet.config import AGGREGATION, CONTROL, ENSEMBLE, SCORING, Config
 from reproductions.tnbc_linknet.train import trainer
 
 LABELS = {"resnext50": "ResNeXt50", "vgg19": "VGG19", "ensemble": "ensemble"}
@@ -31,7 +31,15 @@ def patient(table: pandas.DataFrame, config: Config) -> Sequence[str]:
     return [sample_id.partition("_")[0] for sample_id in table["id"]]
 
 
-paper = Paper(trainer, metrics.per_image, metrics.aggregate, differences, patient)
+paper = Paper(
+    trainer,
+    metrics.per_image,
+    metrics.aggregate,
+    differences,
+    patient,
+    scoring=SCORING,
+    aggregation=AGGREGATION,
+)
 
 
 @paper.table
@@ -54,13 +62,25 @@ def table2(request: Request) -> List[Row]:
     return [Row("ensemble", members=MEMBERS)]
 
 
+@paper.readings("table1")
+def readings(request: Request) -> List[Row]:
+    """How far the choices that the paper leaves open move table 1."""
+    return [*MEMBERS, Row("ensemble", members=MEMBERS)]
+
+
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test patients."""
+    return list(MEMBERS)
+
+
 @paper.counts()
 def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count TNBC's images, patients and nuclei; no training."""
     assert data_set is not None
     owners = data.patients(data_set.folder)
     samples = data.load(data_set.folder, list(owners), Config())
-    nuclei = [aji.instances(sample.mask, CONNECTIVITY).max() for sample in samples]
+    nuclei = [aji.instances(sample.mask, SCORING.connectivity).max() for sample in samples]
     yield Count("tnbc", "images", len(samples))
     yield Count("tnbc", "patients", len(set(owners.values())))
     yield Count("tnbc", "nuclei", sum(nuclei))
@@ -81,7 +101,7 @@ def figure2(page: Page) -> None:
         for members in groups.values():
             probabilities = metrics.soft_vote(members, sample.id)
             scores = metrics.compare([sample], [probabilities]).iloc[0]
-            shown.append(figures.agreement(sample.mask, probabilities >= THRESHOLD))
+            shown.append(figures.agreement(sample.mask, probabilities >= SCORING.threshold))
             texts.append(f"DSC {scores.dsc:.3f}  AJI {scores.aji:.3f}")
         images.append(shown)
         captions.append(texts)

@@ -1,0 +1,98 @@
+"""The command behind `make …-leakage`: what other images of the test groups in training are worth.
+
+Each seed draws the test images once. Two networks train on equally many images, one of them on
+other images of the same patients or cases as well; both are scored on the same test images. Shown
+is the mean of their differences over seeds, with a t interval.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Dict, List, Sequence, Tuple
+
+import pandas
+from rich.console import Console
+from rich.text import Text
+
+from common import files
+from common.cli import Request
+from common.datasets.manifests import DataSet
+from common.results import intervals, tables, terminal
+from common.results.experiment import Paper, Row
+
+COLUMNS = (
+    "row",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "paired",
+    "protocol",
+    "profile",
+    "data",
+)
+BySeed = Dict[Tuple[str, str], Dict[int, float]]
+
+
+def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet) -> None:
+    """Train both networks of every row and seed, and write `leakage.csv`."""
+    request = replace(request, protocol="published")
+    with_leak = _scores(paper, rows, request, data_set, "with")
+    without = _scores(paper, rows, request, data_set, "without")
+    lines: List[dict] = []
+    for (row, metric), values in with_leak.items():
+        others = without.get((row, metric), {})
+        both = sorted(set(values) & set(others))
+        if not both:
+            continue
+        line = {"row": row, "metric": metric, "n": len(both), "paired": "yes"}
+        line.update(difference=sum(values[s] - others[s] for s in both) / len(both))
+        line.update(low=math.nan, high=math.nan)
+        if len(both) > 1:
+            a = {seed: values[seed] for seed in both}
+            b = {seed: others[seed] for seed in both}
+            difference = intervals.paired_difference(a, b)
+            line.update(low=difference.low, high=difference.high)
+        line.update(protocol="published", profile=request.profile, data=data_set.title)
+        lines.append(line)
+    table = pandas.DataFrame(lines, columns=COLUMNS)
+    path = request.results_root / paper.name / "leakage.csv"
+    _write(table, path)
+    _print(table)
+    print(f"written: {path}")
+
+
+def _scores(
+    paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet, leakage: str
+) -> BySeed:
+    asked = [replace(row, fixed={**row.fixed, "leakage": leakage}) for row in rows]
+    scores: BySeed = {}
+    for trained in paper.train(asked, request, data_set):
+        table = paper.score(trained, data_set)
+        for metric, value in paper.summarise(table, trained.config).items():
+            by_seed = scores.setdefault((trained.row.id, metric), {})
+            by_seed[trained.config.seed] = float(value)
+    return scores
+
+
+def _write(table: pandas.DataFrame, path) -> None:
+    if path.exists():
+        earlier = pandas.read_csv(path)
+        stays = earlier["profile"].ne(table["profile"].iloc[0])
+        table = pandas.concat([earlier[stays], table])
+    text = table.to_csv(index=False, float_format=f"%.{tables.DECIMALS}f", lineterminator="\n")
+    files.write_text(path, text)
+
+
+def _print(table: pandas.DataFrame) -> None:
+    console = Console()
+    grid = terminal.grid("", "with − without", "95 % interval", "n")
+    for line in table.itertuples():
+        interval = "–" if math.isnan(line.low) else f"{line.low:+.4f} to {line.high:+.4f}"
+        grid.add_row(
+            Text(f"{line.row}, {line.metric}"), f"{line.difference:+.4f}", interval, str(line.n)
+        )
+    console.print(Text("What leakage is worth, on the same test images\n", style="bold"))
+    console.print(grid)
