@@ -21,22 +21,14 @@ import pandas
 from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
-from common.results import commands, overview, tables, trials
+from common.results import commands, leakage_price, overview, readings, tables, trials
 from common.results.commands import Command
 from common.results.overview import Overview
 from common.training import runs
 
 COMPARISON = "_vs_published"
-PICTURES = (".png", ".jpg", ".jpeg")
-# fmt: off
-READINGS_COLUMNS = (
-    "row", "metric", "reading", "value", "low", "high", "published", "reaches", "kind", "profile",
-    "protocol", "seeds",
-)
-LEAKAGE_COLUMNS = (
-    "row", "metric", "difference", "low", "high", "n", "paired", "protocol", "profile", "data",
-)
-# fmt: on
+IMAGES = (".png", ".jpg", ".jpeg")
+DRAWN_HERE = "readings-"  # begins the names of figures of what the report draws itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,12 +150,12 @@ def _paper(one: Overview, folder: Path, all_results: Path) -> Paper:
             for path in paths
             if path.suffix == ".csv" and path.name not in not_beyond
         ),
-        readings=_table(results / "readings.csv", READINGS_COLUMNS),
-        leakage=_table(results / "leakage.csv", LEAKAGE_COLUMNS),
+        readings=_table(results / "readings.csv", readings.COLUMNS),
+        leakage=_table(results / "leakage.csv", leakage_price.COLUMNS),
         figures=tuple(
             Figure(path, known.get(path.stem.split("-")[0]))
             for path in paths
-            if path.suffix in PICTURES
+            if path.suffix in IMAGES and not path.name.startswith(DRAWN_HERE)
         ),
         runs=tuple(_run(path) for path in provenance if path.is_dir()),
         settings=tuple(settings(folder / "config.py")),

@@ -94,13 +94,13 @@ def render(results: Path, project: Path = PROJECT) -> str:
         found=view.findings(papers, SEVERITIES),
         found_counts=_found(papers),
         called=CALLED,
-        pictures=thumbnails.embed(figure.path for paper in papers for figure in paper.figures),
+        thumbnails=thumbnails.embed(figure.path for paper in papers for figure in paper.figures),
         synthetic=any(_synthetic(paper) for paper in papers),
     )
 
 
-def without_pictures(page: str) -> str:
-    """Leave out the bytes of pictures, which differ between versions of the library that compresses
+def without_thumbnails(page: str) -> str:
+    """Leave out the bytes of thumbnails, which differ between versions of the library that compresses
     them.
 
     The checksums of the files that they were made from stay.
@@ -172,7 +172,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     path, text = arguments.results / NAME, render(arguments.results)
     if arguments.check:
         there = path.read_text(encoding="utf-8") if path.exists() else ""
-        if without_pictures(there) != without_pictures(text):
+        if without_thumbnails(there) != without_thumbnails(text):
             raise InputError(f"{path}: not what the results are; run `make report` and commit")
         return
     files.write_text(path, text)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-import numpy as np
 import pandas
 from markupsafe import Markup
 
+from common.published.schema import PublishedTable
 from common.report import svg, view
 from common.report.collect import Paper
-from common.results import export, intervals, tables
+from common.results import export, intervals, readings, tables
 
 
 class Strip(NamedTuple):
@@ -34,142 +34,133 @@ class Difference(NamedTuple):
     chart: Markup
 
 
-def sentence(readings: pandas.DataFrame) -> str:
-    """Say which choice that the paper does not report moves a number most, and whether any reading
-    reaches the published numbers.
-    """
-    names = readings["reading"].nunique()
-    numbers = len(readings.groupby(["row", "metric"]))
-    reached = readings[_reaches(readings)]
-    sentence = f"{names} readings of what the paper does not say were tried."
-    moves = _largest_move(readings)
-    if moves:
-        reading, row, metric, change = moves
-        sentence += f" {reading} moves a number most: {metric} of {row} by {view.signed(change)}."
-    if reached.empty:
-        return f"{sentence} None reaches any published number."
-    places = reached.assign(place=reached["row"] + "/" + reached["metric"])
-    together = places.groupby(["protocol", "profile", "reading"])["place"].nunique()
-    anyhow = places["place"].nunique()
-    return (
-        f"{sentence} {anyhow} of {numbers} published numbers are reached by some reading, and at "
-        f"most {together.max()} of {numbers} by one reading at once."
-    )
+def sentences(paper: Paper) -> List[str]:
+    """Say which choice that the paper does not report moves a number most, and what is reached."""
+    reference = _reference(paper)
+    if reference is None:
+        return []
+    told = []
+    for profile, block in paper.readings.groupby("profile", sort=False):
+        for sentence in readings.sentences(reference, block):
+            told.append(f"Profile {profile}, {sentence}")
+    return told
 
 
-def _reaches(readings: pandas.DataFrame) -> pandas.Series:
-    return readings["reaches"].astype(str).str.lower().isin(("true", "yes", "1", "reaches"))
-
-
-def _default(readings: pandas.DataFrame) -> Any:
-    """The line of the reading that the others depart from: the one with the fewest parts."""
-    parts = readings["reading"].map(lambda reading: len(_parts(reading)))
-    return next(readings.iloc[[int(np.argmin(parts.to_numpy()))]].itertuples())
-
-
-def _parts(reading: str) -> frozenset:
-    return frozenset(filter(None, reading.split(",")))
-
-
-def _largest_move(readings: pandas.DataFrame) -> Optional[Tuple[str, str, str, float]]:
-    """Of readings that change one choice: the one with the largest effect, as a fraction of the
-    published number, with what it does.
-    """
-    best: Optional[Tuple[float, Tuple[str, str, str, float]]] = None
-    for _, group in readings.groupby(["protocol", "profile", "row", "metric"], sort=False):
-        default = _default(group)
-        for line in group.itertuples():
-            changed = {
-                part.partition("=")[0] for part in _parts(line.reading) ^ _parts(default.reading)
-            }
-            if len(changed) != 1:
-                continue
-            change = line.value - default.value
-            size = abs(change) / (abs(float(line.published)) if line.published else 1.0)
-            if best is None or size > best[0]:
-                name = ",".join(sorted(_parts(line.reading) - _parts(default.reading)))
-                best = size, (name or "default", line.row, line.metric, change)
-    return best[1] if best else None
+def _reference(paper: Paper) -> Optional[PublishedTable]:
+    """The published table that the readings are of."""
+    places = set(zip(paper.readings["row"], paper.readings["metric"]))
+    for judged in paper.overview.judged:
+        if places and places <= set(judged.trials):
+            return judged.reference
+    return None
 
 
 def strips(paper: Paper) -> Dict[str, List[Strip]]:
     """Draw every published number under all readings, by protocol and profile."""
     row_labels, metric_labels = view.labels(paper)
+    bands = _bands(paper)
     found: Dict[str, List[Strip]] = {}
     keys = ["protocol", "profile", "row", "metric"]
-    for (protocol, profile, row, metric), group in paper.readings.groupby(keys, sort=False):
+    for key, group in paper.readings.groupby(keys, sort=False):
+        protocol, profile, row, metric = key
         printed = group["published"].iloc[0]
-        if not printed:
-            continue
-        default = _default(group)
-        ours = [
-            svg.Dot(line.kind, line.value, title=f"{line.reading or 'default'}: {line.value:.4g}")
-            for line in group.itertuples()
-        ]
-        ends = [value for value in (default.low, default.high) if not math.isnan(value)]
+        band = bands.get(key, (math.nan, math.nan))
+        ends = [value for value in band if math.isfinite(value)]
         scale = svg.round_scale([float(printed), *group["value"], *ends])
-        reached = int(_reaches(group).sum())
-        decimals = len(printed.partition(".")[2])
-        told = (
-            f"published {printed}, ours {group['value'].min():.{decimals}f} to "
-            f"{group['value'].max():.{decimals}f} in {len(group)} readings; "
-            f"{reached or 'none'} {'reach' if reached > 1 else 'reaches'} it"
-        )
+        chart = svg.strip(float(printed), band, _dots(group), scale)
         label = f"{row_labels.get(row, row)}, {metric_labels.get(metric, metric)}"
-        chart = svg.strip(float(printed), (default.low, default.high), ours, scale)
         heading = f"Protocol {view.protocol_words(protocol)}, profile {profile}"
-        found.setdefault(heading, []).append(Strip(label, told, chart))
+        found.setdefault(heading, []).append(Strip(label, _told(printed, group), chart))
     return found
 
 
+def _dots(group: pandas.DataFrame) -> List[svg.Dot]:
+    """A dot per reading; the default last, so that it lies on top."""
+    ordered = sorted(group.itertuples(), key=lambda line: line.kind == "default")
+    return [
+        svg.Dot(line.kind, line.value, title=f"{line.reading or 'default'}: {line.value:.4g}")
+        for line in ordered
+    ]
+
+
+def _told(printed: str, group: pandas.DataFrame) -> str:
+    decimals = len(printed.partition(".")[2])
+    low, high = (f"{end:.{decimals}f}" for end in (group["value"].min(), group["value"].max()))
+    reached = int((group["reaches"] == "yes").sum())
+    many = f"{reached} of {len(group)} readings" if reached else f"none of {len(group)} readings"
+    verb = "reach" if reached > 1 else "reaches"
+    return f"published {printed}, ours {low} to {high}; {many} {verb} it"
+
+
+def _bands(paper: Paper) -> Dict[Tuple[str, str, str, str], Tuple[float, float]]:
+    """Where one further run of the judged reading may land, by protocol, profile, row, metric."""
+    bands = {}
+    for judged in paper.overview.judged:
+        chosen = tables.choose_reading(judged.results, judged.reference.reading)
+        for line in chosen.itertuples():
+            bands[line.protocol, line.profile, line.row, line.metric] = (line.low, line.high)
+    return bands
+
+
 def leakage(paper: Paper) -> List[Difference]:
-    """Give the price of leakage: the measured one or, without it, the unpaired difference of the
-    protocols where both have several seeds.
+    """Give the price of leakage in the paper's scores: the measured one or, without it, the
+    unpaired difference of the protocols where both have several seeds.
     """
     table = paper.leakage if len(paper.leakage) else _unpaired(paper)
+    row_labels, metric_labels = view.labels(paper)
+    scored = _scores(paper)
+    table = table[[metric in scored for metric in table["metric"]]]
     if table.empty:
         return []
-    row_labels, metric_labels = view.labels(paper)
     ends = [*table["low"].dropna(), *table["high"].dropna(), *table["difference"], 0.0]
     scale = svg.round_scale(ends)
     found = []
     for line in table.itertuples():
-        width = abs(line.high - line.low) if line.high > line.low else abs(line.difference)
-        decimals = max(0, math.ceil(1 - math.log10(width))) if width > 0 else 2
-        between = export.interval(line.low, line.high, decimals)
+        decimals = _decimals(line.low, line.high, line.difference)
         dot = svg.Dot("published", line.difference, line.low, line.high)
         found.append(
             Difference(
                 row_labels.get(line.row, line.row),
-                metric_labels.get(line.metric, line.metric),
+                metric_labels[line.metric],
                 view.signed(line.difference, decimals),
-                between,
+                export.interval(line.low, line.high, decimals),
                 str(line.n),
-                str(line.paired).lower() in ("true", "yes", "1", "paired"),
+                line.paired == "yes",
                 svg.dots(0.0, [dot], *scale),
             )
         )
     return found
 
 
+def _scores(paper: Paper) -> Set[str]:
+    """Metrics of the paper that training moves."""
+    metrics = [judged.reference.metrics for judged in paper.overview.judged]
+    return {name for some in metrics for name, about in some.items() if not about.deterministic}
+
+
+def _decimals(low: float, high: float, difference: float) -> int:
+    width = high - low if high > low else abs(difference)
+    return max(0, math.ceil(1 - math.log10(width))) if width > 0 else 2
+
+
 def _unpaired(paper: Paper) -> pandas.DataFrame:
     lines = []
     for judged in paper.overview.judged:
-        reference = judged.reference
-        chosen = tables.choose_reading(judged.results, reference.reading)
-        by_protocol = {}
-        for line in chosen.itertuples():
-            by_protocol[line.protocol, line.profile, line.row, line.metric] = line
-        for (protocol, profile, row, metric), line in by_protocol.items():
-            other = by_protocol.get(("corrected", profile, row, metric))
-            scored = metric in reference.metrics and not reference.metrics[metric].deterministic
-            if protocol != "published" or other is None or not scored:
-                continue
-            if min(line.n_seeds, other.n_seeds) < 2:
-                continue
-            values = [[float(v) for v in one.seed_values.split()] for one in (line, other)]
-            gap = intervals.unpaired_difference(*values)
-            n = f"{line.n_seeds} and {other.n_seeds}"
-            rest = (n, "no", "both", profile, line.data)
-            lines.append((row, metric, gap.mean, gap.low, gap.high, *rest))
+        chosen = tables.choose_reading(judged.results, judged.reference.reading)
+        several = chosen[chosen["n_seeds"] > 1]
+        corrected = {}
+        for line in several[several["protocol"] == "corrected"].itertuples():
+            corrected[line.profile, line.row, line.metric] = line
+        for line in several[several["protocol"] == "published"].itertuples():
+            other = corrected.get((line.profile, line.row, line.metric))
+            if other is not None:
+                lines.append(_gap(line, other))
     return pandas.DataFrame(lines, columns=paper.leakage.columns)
+
+
+def _gap(line: Any, other: Any) -> tuple:
+    ours, others = (list(map(float, one.seed_values.split())) for one in (line, other))
+    gap = intervals.unpaired_difference(ours, others)
+    n = f"{line.n_seeds} and {other.n_seeds}"
+    rest = (n, "no", "both", line.profile, line.data)
+    return (line.row, line.metric, gap.mean, gap.low, gap.high, *rest)

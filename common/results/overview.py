@@ -208,9 +208,9 @@ def answer(papers: Sequence[Overview]) -> str:
     numbers = {words: count for count, words in five(summary)}
     every = sum(numbers.values())
     papers_with = sum(1 for one in papers if one.verdicts)
-    differ = numbers["differ"]
+    agree, differ = numbers["agree"], numbers["differ"]
     parts = [
-        f"{numbers['agree']} agree with ours",
+        f"{agree} {'agrees' if agree == 1 else 'agree'} with ours",
         f"{differ} {'differs' if differ == 1 else 'differ'}" if differ else "none differs",
     ]
     impossible = numbers["cannot be right as printed"]
@@ -219,7 +219,8 @@ def answer(papers: Sequence[Overview]) -> str:
     never = numbers["cannot be told by any number of runs"]
     if never:
         parts.append(f"{never} cannot be told by any number of runs")
-    sentence = f"Of {every} numbers that {counted(papers_with, 'paper')} {_print(papers_with)}, "
+    printed = f"{every} number{'' if every == 1 else 's'}"
+    sentence = f"Of {printed} that {counted(papers_with, 'paper')} {_print(papers_with)}, "
     rest = numbers["cannot be told yet"]
     if not rest:
         return sentence + _listed(parts) + "."
@@ -229,6 +230,10 @@ def answer(papers: Sequence[Overview]) -> str:
 
 def _print(number: int) -> str:
     return "prints" if number == 1 else "print"
+
+
+def _were(number: int) -> str:
+    return f"{number} {'was' if number == 1 else 'were'}"
 
 
 def _because(papers: Sequence[Overview], summary: Summary) -> str:
@@ -241,12 +246,12 @@ def _because(papers: Sequence[Overview], summary: Summary) -> str:
     parts = []
     if summary.not_comparable:
         reason, _ = reasons.most_common(1)[0]
-        unlike = f"{summary.not_comparable} were not run as the paper describes"
+        unlike = f"{_were(summary.not_comparable)} not run as the paper describes"
         parts.append(f"{unlike}, mostly because of {reason}")
     if summary.not_run:
-        parts.append(f"{summary.not_run} were not run")
+        parts.append(f"{_were(summary.not_run)} not run")
     if summary.not_yet:
-        parts.append(f"{summary.not_yet} need more seeds")
+        parts.append(f"{summary.not_yet} need{'s' if summary.not_yet == 1 else ''} more seeds")
     return f": {'; '.join(parts)}" if parts else ""
 
 
