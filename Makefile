@@ -69,7 +69,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup audit readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -107,6 +107,9 @@ $(foreach paper,$(PAPERS),$(eval $(call paper_rules,$(paper))))
 
 audit: setup ## check the published numbers of all papers: no data, seconds
 	@$(MEDSEG) audit --csv results/audit.csv
+
+claims: setup ## what the papers conclude, with our verdicts
+	@$(MEDSEG) claims
 
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme

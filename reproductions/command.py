@@ -161,6 +161,9 @@ COMMANDS: Dict[str, Command] = {
     "audit": Command(
         "", "check the published numbers against arithmetic", module("common.published.audit")
     ),
+    "claims": Command(
+        "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
+    ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
 }
 
