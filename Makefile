@@ -26,7 +26,7 @@ GPU ?=
 RUN ?=
 ## QUICK (no): 1 makes bench take two minutes instead of twenty
 QUICK ?=
-## TORCH (no): 1 adds segmentation_models_pytorch to bench, in .venv/torch (6 GB)
+## TORCH (no): 1 adds PyTorch's peers to bench, in .venv/torch (6 GB)
 TORCH ?=
 ## KILLS (20): how many trainings kill-and-resume kills; 1000 take a night
 KILLS ?=

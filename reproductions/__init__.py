@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
+import common  # noqa: F401  before what takes long: Ctrl-C then ends in one line
+
 FOLDER = Path(__file__).resolve().parent
 
 

@@ -2,8 +2,9 @@
 `make kill-and-resume KILLS=20`.
 
 A training that is killed any number of times has to end with the files of one that was left alone:
-weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile on synthetic images, on the processor; the exit code is 1 where anything differs.
-What was measured stands in docs/reliability.md.
+weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile
+on synthetic images, on the processor; the exit code is 1 where anything differs. What was measured
+stands in docs/reliability.md.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Images are (H, W) or (H, W, C) arrays of any dtype; memory maps stay on disk. Only tiles are ever
 held in memory by `slice_with_step` and `predict_tiled`, so both work on images that do not fit.
+A masked array is refused, since its mask would be lost.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from typing import Callable, NamedTuple
 
 import numpy as np
+
+from common.imaging.checks import refuse_masked, whole_number
 
 
 def pad_to_multiple(
@@ -20,6 +23,10 @@ def pad_to_multiple(
     The new pixels are zeros, or what another `mode` of `numpy.pad` makes of the image (such as
     "edge" or "reflect"). An image that fits already is returned itself, not as a copy. Raises
     ValueError for no image or no multiple.
+
+    >>> pad_to_multiple(np.array([[1, 2, 3]]), 2)
+    array([[1, 2, 3, 0],
+           [0, 0, 0, 0]])
     """
     _check(image, multiple)
     missing = [(0, -length % multiple) for length in image.shape[:2]]
@@ -33,6 +40,9 @@ def split(image: np.ndarray, size: int = 256, *, mode: str = "constant") -> np.n
     size[, C]).
 
     Tiles run along the rows: left to right, then top to bottom. `merge` is the inverse.
+
+    >>> split(np.array([[1, 2, 3]]), 2).tolist()
+    [[[1, 2], [0, 0]], [[3, 0], [0, 0]]]
     """
     image = pad_to_multiple(image, size, mode=mode)
     rows, columns, rest = image.shape[0] // size, image.shape[1] // size, image.shape[2:]
@@ -48,10 +58,14 @@ def merge(tiles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     `shape` is the image's height and width. The channels may be others than those of the image that
     was split.
     Raises ValueError if the tiles are not square or not as many as such an image has.
+
+    >>> merge(split(np.array([[1, 2, 3]]), 2), (1, 3))
+    array([[1, 2, 3]])
     """
+    refuse_masked(tiles, "tiles")
     if tiles.ndim not in (3, 4) or tiles.size == 0:
         raise ValueError(f"tiles must be a non-empty (n, size, size[, C]) array, got {tiles.shape}")
-    height, width = shape
+    height, width = (whole_number(length, "shape", 1) for length in shape)
     size, rest = tiles.shape[1], tiles.shape[3:]
     rows, columns = -(-height // size), -(-width // size)
     if tiles.shape[:3] != (rows * columns, size, size):
@@ -67,13 +81,17 @@ def merge(tiles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def slice_with_step(image: np.ndarray, size: int, step: int) -> list[tuple[int, int, np.ndarray]]:
     """All windows of `size` pixels at every `step` pixels that lie within `image`, in row order.
 
-    Each is (row, column, window): the position of its first pixel and a view of `image`, never a
-    copy. Pixels beyond the last whole window of an axis are in none. Raises ValueError if not even
-    one window fits.
+    `step` is the stride. Each is (row, column, window): the position of its first pixel and a view
+    of `image`, never a copy. Pixels beyond the last whole window of an axis are in none. Raises
+    ValueError if not even one window fits.
+
+    >>> for row, column, window in slice_with_step(np.array([[1, 2, 3, 4]]), size=1, step=2):
+    ...     print(row, column, window.tolist())
+    0 0 [[1]]
+    0 2 [[3]]
     """
     _check(image, size)
-    if step < 1:
-        raise ValueError(f"step must be at least 1, got {step}")
+    whole_number(step, "step", 1)
     height, width = image.shape[:2]
     if size > min(height, width):
         raise ValueError(f"size must not exceed the image's {height} x {width}, got {size}")
@@ -104,17 +122,31 @@ def predict_tiled(
     `blend=None` takes each pixel from the tile in which it lies deepest, unchanged and in the
     prediction's dtype. `blend="hann"` averages the tiles with weights that fall towards their
     borders but never to zero, in float32 (float64 for such predictions).
+    Which to choose: a network that looks at most r pixels to each side gives with `blend=None` and
+    an `overlap` of 2 r or more what it would give for the whole image, without an error at the
+    seams; "hann" averages in what it gives near the tiles' borders, where it sees less. With a
+    smaller overlap, or a network whose reach has no bound, "hann" hides the seams.
 
     `out`, for instance a memory map, receives the result in its own dtype, which must be floating
-    to blend into. Beyond image and result, at most two batches and their predictions are held.
-    Raises ValueError for unfit arguments and for predictions of another shape.
+    to blend into and must hold every predicted value: floats may be rounded, but nothing overflows
+    and no fraction is cut off. Beyond image and result, at most two batches and their predictions
+    are held.
+    Raises ValueError for unfit arguments, for predictions of another shape and for values that
+    `out` cannot hold.
+
+    >>> image = np.arange(12.0).reshape(3, 4)
+    >>> predict_tiled(image, lambda tiles: tiles + 1, tile=2, overlap=1)
+    array([[ 1.,  2.,  3.,  4.],
+           [ 5.,  6.,  7.,  8.],
+           [ 9., 10., 11., 12.]])
     """
     _check(image, tile)
-    if not 0 <= overlap < tile or batch < 1 or blend not in (None, "hann"):
-        raise ValueError(
-            f'need 0 <= overlap < tile, batch >= 1, blend None or "hann", got {overlap}, '
-            f"{tile}, {batch}, {blend!r}"
-        )
+    whole_number(overlap, "overlap", 0)
+    whole_number(batch, "batch", 1)
+    if overlap >= tile:
+        raise ValueError(f"overlap must be below the tile's {tile} pixels, got {overlap}")
+    if blend not in (None, "hann"):
+        raise ValueError(f'blend must be None or "hann", got {blend!r}')
     rows, columns = (_spans(length, tile, overlap, blend) for length in image.shape[:2])
     grid = [(row, column) for row in rows for column in columns]
     cleared = 0
@@ -124,7 +156,9 @@ def predict_tiled(
         for buffer, (row, column) in zip(inputs, chunk):
             window = image[row.origin : row.origin + tile, column.origin : column.origin + tile]
             buffer[: window.shape[0], : window.shape[1]] = window
-        outputs = np.asarray(predict(inputs))
+        outputs = predict(inputs)
+        refuse_masked(outputs, "the prediction")
+        outputs = np.asarray(outputs)
         if outputs.shape[:3] != inputs.shape[:3]:
             raise ValueError(
                 f"predict must return {inputs.shape[:3]} and channels, got {outputs.shape}"
@@ -132,14 +166,12 @@ def predict_tiled(
         shape = image.shape[:2] + outputs.shape[3:]
         if out is None:
             out = np.empty(shape, np.result_type(outputs, np.float32) if blend else outputs.dtype)
-        if out.shape != shape or (blend and out.dtype.kind != "f"):
-            raise ValueError(
-                f"out must be {shape}, and floating to blend into, got {out.dtype} {out.shape}"
-            )
+        _check_out(out, shape, image, blend)
         for output, (row, column) in zip(outputs, chunk):
             part = output[row.start - row.origin : row.stop - row.origin]
             part = part[:, column.start - column.origin : column.stop - column.origin]
             target = out[row.start : row.stop, column.start : column.stop]
+            _check_values(part, out.dtype)
             if blend is None:
                 target[...] = part
                 continue
@@ -190,7 +222,42 @@ def _spans(length: int, tile: int, overlap: int, blend: str | None) -> list[_Spa
 
 
 def _check(image: np.ndarray, size: int) -> None:
+    refuse_masked(image, "image")
     if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(f"image must be a non-empty (H, W) or (H, W, C) array, got {image.shape}")
-    if size < 1:
-        raise ValueError(f"a tile must have at least 1 pixel, got {size}")
+    whole_number(size, "the size of a tile", 1)
+
+
+def _check_out(
+    out: np.ndarray, shape: tuple[int, ...], image: np.ndarray, blend: str | None
+) -> None:
+    refuse_masked(out, "out")
+    if not isinstance(out, np.ndarray):
+        raise ValueError(f"out must be a NumPy array or memory map, got {type(out).__name__}")
+    if out.shape != shape or (blend and out.dtype.kind != "f"):
+        raise ValueError(
+            f"out must be {shape}, and floating to blend into, got {out.dtype} {out.shape}"
+        )
+    if isinstance(image, np.ndarray) and np.may_share_memory(image, out):
+        raise ValueError("out must not share memory with the image, got a view of it")
+
+
+def _check_values(values: np.ndarray, dtype: np.dtype) -> None:
+    """Raise ValueError if writing `values` in another dtype would change more than their last
+    digits.
+    """
+    if np.can_cast(values.dtype, dtype, "safe"):
+        return
+    if values.dtype.kind in "biu":
+        fits = np.array_equal(values.astype(dtype), values)
+    elif values.dtype.kind == "f" and dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            written = values.astype(dtype)
+        fits = np.array_equal(np.isfinite(written), np.isfinite(values))
+    else:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"out must hold every predicted value, got {dtype} for {values.dtype} from "
+            f"{values.min()} to {values.max()}"
+        )

@@ -6,19 +6,22 @@ may have gaps, and a bool map is a single instance. Renaming ids never changes a
 among ties: instances are numbered by their first pixel in raster order before anything is compared.
 
 Every score needs only the areas and the pairwise overlaps of the instances. They come from the runs
-of pixels over which both maps stay constant, so time and memory follow the length of the outlines,
-not the size of an n_true x n_pred table.
+of pixels over which both maps stay constant, so time and memory grow with the pixels and with the
+pairs that overlap, never with an n_true x n_pred table. A masked array is refused, since its mask
+would be lost.
 """
 
 from __future__ import annotations
 
+import numbers
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas
-from scipy import sparse
-from scipy.sparse import csgraph
+
+from common.imaging.checks import refuse_masked
+from common.metrics.matching import best_of_each, one_to_one
 
 _LARGEST = 2**31  # two ids below it fit into an int64
 _BAND = 2**18  # pixels that are compared and hashed at a time, within the processor's cache
@@ -26,7 +29,7 @@ _BAND = 2**18  # pixels that are compared and hashed at a time, within the proce
 
 class PanopticQuality(NamedTuple):
     """`pq` = `sq` (mean IoU of the matched pairs) x `dq` (F1 score of detection); `tp`, `fp`, `fn`
-    count instances.
+    count true positive, false positive and missed instances.
     """
 
     pq: float
@@ -41,9 +44,16 @@ def instances(mask: np.ndarray, connectivity: int = 8) -> np.ndarray:
     """Label the connected components of a binary mask.
 
     `mask` is (H, W), bool or integers 0 and 1; the result is an int32 (H, W) label map with ids
-    1..n.
+    1..n. Pixels that touch at a corner belong together with `connectivity` 8 (as in scikit-image
+    and MATLAB) and not with 4 (the default of `scipy.ndimage.label`).
     Raises ValueError for another mask or a connectivity other than 4 or 8.
+
+    >>> instances(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])).max()
+    1
+    >>> instances(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]]), connectivity=4).max()
+    2
     """
+    refuse_masked(mask, "mask")
     mask = np.asarray(mask)
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
@@ -54,7 +64,7 @@ def instances(mask: np.ndarray, connectivity: int = 8) -> np.ndarray:
     if mask.min() < 0 or mask.max() > 1:
         raise ValueError(f"mask must hold only 0 and 1, got values {mask.min()} to {mask.max()}")
     return cv2.connectedComponents(
-        mask.astype(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
+        mask.astype(np.uint8), connectivity=int(connectivity), ltype=cv2.CV_32S
     )[1]
 
 
@@ -63,25 +73,35 @@ def aji(true: np.ndarray, pred: np.ndarray, *, empty: float = 1.0) -> float:
     algorithm 1).
 
     Each true instance takes the prediction with the highest IoU, and several may take the same one.
-    Among equals the prediction whose first pixel comes first in raster order is taken. The index is
-    the sum of the intersections over the sum of the unions, to which true instances without any
-    overlap and predictions never taken add their areas.
+    The index is the sum of the intersections over the sum of the unions, to which missed true
+    instances and predictions never taken add their areas.
+
+    Where others differ: among equal IoUs the prediction whose first pixel comes first in raster
+    order is taken here, the lowest id in MoNuSeg's and HoVer-Net's code. The code published with
+    TNBC (Naylor et al.) adds the area of prediction 1 for every missed instance and counts it as
+    taken, which lowers the index. Without a prediction those raise an error or give NaN.
 
     `empty` is the score when neither map has an instance; if only one has none, it is 0.
     Raises ValueError for maps that are not 2-D, of equal shape, of integer or bool dtype and
-    without negative ids.
+    without negative ids, and for an `empty` that is no number.
+
+    >>> true = np.array([[1, 1, 2, 2, 0, 3]])  # the prediction merges 1 and 2 and misses 3
+    >>> pred = np.array([[7, 7, 7, 7, 7, 0]])
+    >>> aji(true, pred)  # (2 + 2) / (5 + 5 + 1)
+    0.36363636363636365
     """
     return _ratio(*aji_counts(true, pred), empty)
 
 
 def aji_counts(true: np.ndarray, pred: np.ndarray) -> tuple[int, int]:
-    """Numerator and denominator of `aji` in pixels; sum both over images for the pooled index."""
+    """Numerator and denominator of `aji` in pixels; sum both over images for the pooled index.
+
+    >>> aji_counts(np.array([[1, 1, 0, 2]]), np.array([[1, 1, 1, 0]]))
+    (2, 4)
+    """
     overlaps = _overlaps(true, pred)
-    # The pairs are in the order of both raster numbers and lexsort is stable, so ties keep that
-    # order.
-    order = np.lexsort((-overlaps.iou, overlaps.true))
-    _, best = np.unique(overlaps.true[order], return_index=True)
-    return _aggregate(overlaps, order[best])
+    # The pairs are in the order of both raster numbers, so ties go to the first prediction.
+    return _aggregate(overlaps, best_of_each(overlaps.true, -overlaps.iou))
 
 
 def aji_plus(true: np.ndarray, pred: np.ndarray, *, empty: float = 1.0) -> float:
@@ -89,7 +109,12 @@ def aji_plus(true: np.ndarray, pred: np.ndarray, *, empty: float = 1.0) -> float
     code.
 
     Not an upper bound of `aji`: one prediction over k equal touching instances scores 1/(2k-1) here
-    and 1/k there. Arguments and errors as for `aji`.
+    and 1/k there. Arguments and errors as for `aji`. Where several matchings reach the greatest
+    sum, the pixels may depend on which is taken; the choice depends on the instances alone, not on
+    their ids.
+
+    >>> aji_plus(np.array([[1, 1, 2, 2]]), np.array([[5, 5, 5, 5]]))  # 2 / (4 + 2)
+    0.3333333333333333
     """
     return _ratio(*aji_plus_counts(true, pred), empty)
 
@@ -97,19 +122,12 @@ def aji_plus(true: np.ndarray, pred: np.ndarray, *, empty: float = 1.0) -> float
 def aji_plus_counts(true: np.ndarray, pred: np.ndarray) -> tuple[int, int]:
     """Numerator and denominator of `aji_plus` in pixels; sum both over images for the pooled
     index.
+
+    >>> aji_plus_counts(np.array([[1, 1, 2, 2]]), np.array([[5, 5, 5, 5]]))
+    (2, 6)
     """
     overlaps = _overlaps(true, pred)
-    n_true, n_pred = overlaps.true_area.size, overlaps.pred_area.size
-    if overlaps.iou.size == 0:
-        return _aggregate(overlaps, np.empty(0, np.intp))
-    # A private dummy partner per true instance makes "unmatched" a choice, so that a full matching
-    # always exists. Costs are shifted by 2, because a sparse matrix cannot hold the cost 0.
-    rows = np.concatenate([overlaps.true, np.arange(n_true)])
-    columns = np.concatenate([overlaps.pred, n_pred + np.arange(n_true)])
-    costs = np.concatenate([2 - overlaps.iou, np.full(n_true, 2.0)])
-    graph = sparse.csr_matrix((costs, (rows, columns)), shape=(n_true, n_pred + n_true))
-    _, partner = csgraph.min_weight_full_bipartite_matching(graph)
-    return _aggregate(overlaps, np.flatnonzero(partner[overlaps.true] == overlaps.pred))
+    return _aggregate(overlaps, one_to_one(overlaps.true, overlaps.pred, overlaps.iou))
 
 
 def panoptic_quality(
@@ -121,9 +139,17 @@ def panoptic_quality(
     Pairs with an IoU strictly above `iou` match; from 0.5 upwards this is one-to-one by itself, and
     a lower threshold is a ValueError. `empty` is the value of `pq`, `sq` and `dq` when neither map
     has an instance. Without a match all three are 0. Other errors as for `aji`.
+
+    Where others differ: stardist matches at an IoU equal to the threshold, too, and gives 0 where
+    neither map has an instance, as MONAI does. HoVer-Net and MONAI add 1e-6 to a denominator.
+
+    >>> true = np.array([[1, 1, 1, 0, 2, 2]])
+    >>> panoptic_quality(true, np.array([[4, 4, 0, 0, 0, 9]]))  # IoU 2/3 matches, IoU 1/2 does not
+    PanopticQuality(pq=0.3333333333333333, sq=0.6666666666666666, dq=0.5, tp=1, fp=1, fn=1)
     """
     if not 0.5 <= iou < 1:
         raise ValueError(f"iou must be at least 0.5 and below 1, got {iou}")
+    empty = _number(empty)
     overlaps = _overlaps(true, pred)
     matched = overlaps.iou[overlaps.iou > iou]
     tp = matched.size
@@ -153,6 +179,8 @@ class _Overlaps(NamedTuple):
 
 
 def _overlaps(true: np.ndarray, pred: np.ndarray) -> _Overlaps:
+    for labels, name in ((true, "true"), (pred, "pred")):
+        refuse_masked(labels, name)
     true, pred = np.asarray(true), np.asarray(pred)
     if true.ndim != 2 or true.shape != pred.shape:
         raise ValueError(
@@ -242,4 +270,11 @@ def _aggregate(overlaps: _Overlaps, matched: np.ndarray) -> tuple[int, int]:
 
 
 def _ratio(intersection: int, union: int, empty: float) -> float:
+    empty = _number(empty)
     return intersection / union if union else empty
+
+
+def _number(empty: float) -> float:
+    if not isinstance(empty, numbers.Real):
+        raise ValueError(f"empty must be a number, got {empty!r}")
+    return float(empty)

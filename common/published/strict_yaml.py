@@ -11,8 +11,7 @@ import re
 from pathlib import Path
 from typing import AbstractSet, Any, Iterable, Iterator, Mapping
 
-import yaml
-
+from common import files
 from common.errors import InputError
 
 
@@ -23,13 +22,13 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: expected {what}: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def content(path: Path | str) -> Any:
-    """Parse a YAML file. Raises ValueError where a key is given twice."""
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    """Parse a YAML file; `files.read_yaml` refuses keys given twice, and what costs much."""
+    return files.read_yaml(path)
 
 
 def fields(
@@ -83,17 +82,3 @@ def known(names: Iterable[str], allowed: Iterable[str], key: str) -> None:
     for name in names:
         if name not in allowed:
             raise ValueError(f"{key}: expected one of {', '.join(allowed)}, got {name!r}")
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win, which would lose a row in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(
-                    f"{key}: given twice in the mapping that starts on line "
-                    f"{node.start_mark.line + 1}"
-                )
-        return super().construct_mapping(node, deep)

@@ -1,8 +1,10 @@
 """The command behind `make …-leakage`: what other images of the test groups in training are worth.
 
-Each seed draws the test images once. Two networks train on equally many images, one of them on
-other images of the same patients or cases as well; both are scored on the same test images. Shown
-is the mean of their differences over seeds, with a t interval.
+Where the Config has a field `leakage`, it is paired: each seed draws the test images once. Two
+networks train on equally many images, one of them on other images of the same patients or cases as
+well; both are scored on the same test images. Shown is the mean of their differences over seeds,
+with a t interval. Elsewhere the two protocols stand side by side, on test images of their own:
+unpaired, with Welch's interval.
 """
 
 from __future__ import annotations
@@ -38,24 +40,24 @@ BySeed = Dict[Tuple[str, str], Dict[int, float]]
 
 def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet) -> None:
     """Train both networks of every row and seed, and write `leakage.csv`."""
-    request = replace(request, protocol="published")
-    with_leak = _scores(paper, rows, request, data_set, "with")
-    without = _scores(paper, rows, request, data_set, "without")
-    lines: List[dict] = []
+    paired = hasattr(paper.trainer.profiles["paper"], "leakage")
+    if paired:
+        request = replace(request, protocol="published")
+        with_leak = _scores(paper, _with(rows, "leakage", "with"), request, data_set)
+        without = _scores(paper, _with(rows, "leakage", "without"), request, data_set)
+    else:
+        with_leak = _scores(paper, rows, replace(request, protocol="published"), data_set)
+        without = _scores(paper, rows, replace(request, protocol="corrected"), data_set)
+    lines = []
     for (row, metric), values in with_leak.items():
         others = without.get((row, metric), {})
         both = sorted(set(values) & set(others))
         if not both:
             continue
-        line = {"row": row, "metric": metric, "n": len(both), "paired": "yes"}
-        line.update(difference=sum(values[s] - others[s] for s in both) / len(both))
-        line.update(low=math.nan, high=math.nan)
-        if len(both) > 1:
-            a = {seed: values[seed] for seed in both}
-            b = {seed: others[seed] for seed in both}
-            difference = intervals.paired_difference(a, b)
-            line.update(low=difference.low, high=difference.high)
-        line.update(protocol="published", profile=request.profile, data=data_set.title)
+        a = {seed: values[seed] for seed in both}
+        b = {seed: others[seed] for seed in both}
+        line = {"row": row, "metric": metric, **_difference(a, b, paired)}
+        line.update(profile=request.profile, data=data_set.title)
         lines.append(line)
     table = pandas.DataFrame(lines, columns=COLUMNS)
     path = request.results_root / paper.name / "leakage.csv"
@@ -64,12 +66,29 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
     print(f"written: {path}")
 
 
-def _scores(
-    paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet, leakage: str
-) -> BySeed:
-    asked = [replace(row, fixed={**row.fixed, "leakage": leakage}) for row in rows]
+def _difference(a: Dict[int, float], b: Dict[int, float], paired: bool) -> Dict[str, object]:
+    values: Dict[str, object] = {
+        "difference": sum(a.values()) / len(a) - sum(b.values()) / len(b),
+        "low": math.nan,
+        "high": math.nan,
+        "n": len(a),
+        "paired": "yes" if paired else "no",
+        "protocol": "published" if paired else "published − corrected",
+    }
+    if len(a) > 1:
+        compare = intervals.paired_difference if paired else intervals.unpaired_difference
+        difference = compare(a, b)
+        values.update(low=difference.low, high=difference.high)
+    return values
+
+
+def _with(rows: Sequence[Row], name: str, value: str) -> List[Row]:
+    return [replace(row, fixed={**row.fixed, name: value}) for row in rows]
+
+
+def _scores(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet) -> BySeed:
     scores: BySeed = {}
-    for trained in paper.train(asked, request, data_set):
+    for trained in paper.train(rows, request, data_set):
         table = paper.score(trained, data_set)
         for metric, value in paper.summarise(table, trained.config).items():
             by_seed = scores.setdefault((trained.row.id, metric), {})
@@ -88,11 +107,13 @@ def _write(table: pandas.DataFrame, path) -> None:
 
 def _print(table: pandas.DataFrame) -> None:
     console = Console()
-    grid = terminal.grid("", "with − without", "95 % interval", "n")
+    grid = terminal.grid("", "difference", "95 % interval", "n")
     for line in table.itertuples():
         interval = "–" if math.isnan(line.low) else f"{line.low:+.4f} to {line.high:+.4f}"
         grid.add_row(
             Text(f"{line.row}, {line.metric}"), f"{line.difference:+.4f}", interval, str(line.n)
         )
-    console.print(Text("What leakage is worth, on the same test images\n", style="bold"))
+    paired = table["paired"].eq("yes").all()
+    where = "on the same test images (paired)" if paired else "on test sets of their own (unpaired)"
+    console.print(Text(f"With the leak or mistakes − without, {where}\n", style="bold"))
     console.print(grid)

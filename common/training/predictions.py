@@ -52,7 +52,11 @@ def save_map(run: Run, sample_id: str, probability: np.ndarray, exact: bool = Fa
     """Keep a probability map, float (H, W) in [0, 1], or a stack of them, float (n, H, W).
 
     With `exact`, as float32 instead of bytes: for maps that are averaged later.
+
+    Raises:
+        InputError: a value is not a number, as a network predicts whose training diverged.
     """
+    require_finite(run, sample_id, probability)
     flat = probability.reshape(-1, probability.shape[-1])
     if exact:
         content = io.BytesIO()  # straight to a file, numpy's error would not name a full disk
@@ -69,7 +73,7 @@ def load_map(run: Run, sample_id: str) -> np.ndarray:
     Raises:
         InputError: it is missing or damaged.
     """
-    exact = run.predictions / f"{sample_id.rpartition('/')[2]}.npy"
+    exact = _array_of(run, sample_id)
     if exact.exists():
         values = _load_array(exact)
         return values.reshape(-1, values.shape[-1])
@@ -87,10 +91,26 @@ def load_classes(run: Run, sample_id: str) -> np.ndarray:
     Raises:
         InputError: it is missing or damaged.
     """
-    old = run.predictions / f"{sample_id.rpartition('/')[2]}.npy"
+    old = _array_of(run, sample_id)
     if old.exists():
         return _load_array(old).argmax(axis=-1).astype(np.uint8)
     return _read(run.predictions / f"{sample_id}.png")
+
+
+def require_finite(run: Run, sample_id: str, probability: np.ndarray) -> None:
+    """Raise InputError where a predicted value is not a number; the remedy is a new training."""
+    if not np.isfinite(probability).all():
+        raise InputError(
+            f"{run.folder}: the network predicts values for {sample_id} that are no numbers: its "
+            f"training has diverged; remove {run.folder} and lower --learning-rate "
+            f"{run.config.get('learning_rate')}"
+        )
+
+
+def _array_of(run: Run, sample_id: str) -> Path:
+    """Name the array that holds a prediction, in earlier versions without its folder."""
+    exact = run.predictions / f"{sample_id}.npy"
+    return exact if exact.exists() else run.predictions / exact.name
 
 
 def _write(path: Path, levels: np.ndarray) -> None:
@@ -112,9 +132,12 @@ def _read(path: Path) -> np.ndarray:
 
 def _load_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        raise InputError(f"{path}: missing or damaged prediction; {_remedy(path)}") from None
+        values = None
+    if not isinstance(values, np.ndarray) or values.ndim not in (2, 3) or not values.size:
+        raise InputError(f"{path}: missing or damaged prediction; {_remedy(path)}")
+    return values
 
 
 def _remedy(path: Path) -> str:

@@ -19,7 +19,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List
+from typing import Dict, Iterable, Iterator, List, Type, TypeVar
 
 import pandas
 
@@ -37,6 +37,9 @@ LIBRARIES = (
     "scikit-image",
     "pandas",
 )
+
+
+ConfigType = TypeVar("ConfigType")
 
 
 class InUse(InputError):
@@ -200,8 +203,8 @@ class Run:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a run folder holds a finished training with its predictions."""
-    return (folder / "predictions.json").exists() or (folder / "metrics.csv").exists()
+    """Whether a folder holds a run whose training and prediction have both been done."""
+    return any((folder / name).exists() for name in ("predictions.json", "metrics.csv"))
 
 
 def _changes(stored: dict, wanted: dict) -> List[str]:
@@ -211,6 +214,31 @@ def _changes(stored: dict, wanted: dict) -> List[str]:
         for key in keys
         if stored.get(key) != wanted.get(key)
     ]
+
+
+def load_config(folder: Path, config_type: Type[ConfigType]) -> ConfigType:
+    """Rebuild the Config that a run folder was made with.
+
+    A field that the config.json of an earlier version lacks has its default, which reproduces what
+    that version did.
+
+    Raises:
+        InputError: there is none, or it belongs to another paper.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the folder of a finished training")
+    stored = read_json(path)
+    names = {one.name for one in dataclasses.fields(config_type)}  # type: ignore[arg-type]
+    # Recorded of every paper, whether or not its Config has encoder weights.
+    strange = sorted(set(stored) - names - {"data", "encoder_weights"})
+    if strange:
+        raise InputError(f"{path}: {strange[0]}: no setting of this paper; name a run of it")
+    values = {name: value for name, value in stored.items() if name in names}
+    for name, value in values.items():
+        if isinstance(value, list):  # as JSON has no tuples
+            values[name] = tuple(value)
+    return config_type(**values)
 
 
 def write_csv(path: Path, table: pandas.DataFrame) -> None:

@@ -11,12 +11,12 @@ that name a row, the check of the command line and docs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import math
 import typing
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import annotated_types
 import typing_extensions
@@ -25,6 +25,7 @@ from common.errors import InputError
 
 # Fields that say which run this is. They are no settings of the paper's method.
 IDENTITY = ("protocol", "profile", "seed", "leakage")
+LARGEST = 3.4e38  # of a number of 32 bits, which training is done with
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def describe(config_type: type) -> Dict[str, Setting]:
         plain = hint.__origin__ if marks else hint
         given = next((mark for mark in marks if isinstance(mark, Given)), None)
         assumed = next((mark for mark in marks if isinstance(mark, Assumed)), None)
-        bounds = tuple(mark for mark in marks if isinstance(mark, annotated_types.BaseMetadata))
+        bounds = tuple(bound for mark in marks for bound in _bounds(mark))
         settings[one.name] = Setting(one.name, plain, given, assumed, bounds)
     return settings
 
@@ -85,15 +86,15 @@ def check(config: Any) -> None:
     """
     for name, setting in describe(type(config)).items():
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        option = f"--{name.replace('_', '-')} {value}"
-        if not math.isfinite(value):
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        numbers = [one for one in values if isinstance(one, (int, float))]
+        option = f"--{name.replace('_', '-')} {' '.join(map(str, values))}"
+        if not all(abs(number) <= LARGEST for number in numbers):  # which no NaN is
             raise InputError(f"{option}: expected a finite number")
-        for bound in setting.bounds:
-            problem = _problem(value, bound)
-            if problem:
-                raise InputError(f"{option}: expected {problem}")
+        bounds = [_LIMITS[type(bound)](bound) for bound in setting.bounds]
+        if not all(holds(number) for _, holds in bounds for number in numbers):
+            expected = " and ".join(words for words, _ in bounds)
+            raise InputError(f"{option}: expected a number {expected}")
     parts = [name for name in ("validation_fraction", "test_fraction") if hasattr(config, name)]
     if sum(getattr(config, name) for name in parts) >= 1:
         options = [f"--{name.replace('_', '-')} {getattr(config, name)}" for name in parts]
@@ -103,23 +104,26 @@ def check(config: Any) -> None:
         )
 
 
-def _problem(value: float, bound: Any) -> str:
-    """Say what was expected instead of `value`; "" where it is within the bound."""
-    if isinstance(bound, annotated_types.Interval):
-        problems = [_problem(value, single) for single in bound]
-        return next(filter(None, problems), "")
-    checks = (
-        (annotated_types.Gt, "gt", "a number above {}", lambda limit: value > limit),
-        (annotated_types.Ge, "ge", "a number from {}", lambda limit: value >= limit),
-        (annotated_types.Lt, "lt", "a number below {}", lambda limit: value < limit),
-        (annotated_types.Le, "le", "a number up to {}", lambda limit: value <= limit),
-        (annotated_types.MultipleOf, "multiple_of", "a multiple of {}", lambda n: value % n == 0),
-    )
-    for kind, attribute, expected, holds in checks:
-        if isinstance(bound, kind):
-            limit = getattr(bound, attribute)
-            return "" if holds(limit) else expected.format(limit)
-    return ""
+def _bounds(mark: Any) -> Iterator[annotated_types.BaseMetadata]:
+    """Give the bounds that an annotation holds: itself, those of an Interval, or none."""
+    if isinstance(mark, annotated_types.BaseMetadata):
+        yield mark
+    elif isinstance(mark, annotated_types.GroupedMetadata):
+        for part in mark:
+            yield from _bounds(part)
+
+
+# What a bound asks of a number: in words, and as a test of the number.
+_LIMITS: Dict[type, Callable[[Any], Tuple[str, Callable[[float], bool]]]] = {
+    annotated_types.Gt: lambda bound: (f"above {bound.gt}", lambda x: x > bound.gt),
+    annotated_types.Ge: lambda bound: (f"from {bound.ge}", lambda x: x >= bound.ge),
+    annotated_types.Lt: lambda bound: (f"below {bound.lt}", lambda x: x < bound.lt),
+    annotated_types.Le: lambda bound: (f"up to {bound.le}", lambda x: x <= bound.le),
+    annotated_types.MultipleOf: lambda bound: (
+        f"divisible by {bound.multiple_of}",
+        lambda x: x % bound.multiple_of == 0,
+    ),
+}
 
 
 def differences(config: Any, paper: Any) -> List[str]:
@@ -186,41 +190,39 @@ def parse_reading(text: str, config_type: type) -> Dict[str, Any]:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    options = _literals(kind)
-    if options:
-        chosen = [option for option in options if _text(option) == text]
-        if chosen:
-            return chosen[0]
-    numbers = [
-        member for member in (kind, *typing_extensions.get_args(kind)) if member in (int, float)
-    ]
-    if kind is bool and text in ("True", "False"):
-        return text == "True"
-    if kind is str:
-        return text
-    for number in numbers:
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    if typing_extensions.get_origin(kind) is tuple:
-        parts = text.split("x")
-        members = typing_extensions.get_args(kind)
-        if len(parts) == len(members):
-            return tuple(_value(name, part, member) for part, member in zip(parts, members))
-    expected = ", ".join(map(_text, options)) or getattr(kind, "__name__", str(kind))
+    is_union = typing_extensions.get_origin(kind) is typing.Union
+    members = typing_extensions.get_args(kind) if is_union else (kind,)
+    for member in members:
+        with contextlib.suppress(KeyError, ValueError):
+            return _parse(text, member)
+    expected = " or ".join(map(_expected, members))
     raise InputError(f"reading {name}={text}: expected {expected}")
 
 
-def _literals(kind: Any) -> List[Any]:
+def _parse(text: str, kind: Any) -> Any:
+    """Read what `_text` wrote of a value of this kind. Raises KeyError or ValueError for others."""
+    arguments = typing_extensions.get_args(kind)
     if typing_extensions.get_origin(kind) is typing.Literal:
-        return list(typing_extensions.get_args(kind))
-    members = typing_extensions.get_args(kind)
-    found: List[Any] = []
-    for member in members:
-        if typing_extensions.get_origin(member) is typing.Literal:
-            found += typing_extensions.get_args(member)
-    return found
+        return {_text(option): option for option in arguments}[text]
+    if typing_extensions.get_origin(kind) is tuple:
+        parts = text.split("x")
+        if len(parts) != len(arguments):
+            raise ValueError(text)
+        return tuple(map(_parse, parts, arguments))
+    if kind in (bool, type(None)):
+        return {"True": True, "False": False, "null": None}[text]
+    return kind(text)
+
+
+def _expected(kind: Any) -> str:
+    """Say what a text has to be, in order to be read as this kind."""
+    arguments = typing_extensions.get_args(kind)
+    if typing_extensions.get_origin(kind) is typing.Literal:
+        return ", ".join(map(_text, arguments))
+    if typing_extensions.get_origin(kind) is tuple:
+        return f"{len(arguments)} numbers joined by x"
+    names = {bool: "True or False", int: "a whole number", float: "a number", type(None): "null"}
+    return names.get(kind, "a text")
 
 
 def _text(value: Any) -> str:

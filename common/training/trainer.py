@@ -7,6 +7,7 @@ every paper needs around it.
 from __future__ import annotations
 
 import inspect
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -109,6 +110,8 @@ class Trainer:
                 device=cuda.device_name(),
             )
             fit.start(config.seed, config.precision, self.deterministic_on_gpu)
+            # What an interrupted process, or an earlier version, has predicted so far.
+            shutil.rmtree(run.predictions, ignore_errors=True)
             self.train(run, config, data_set)
             run.finish(self.predicted(run.split))
         return run

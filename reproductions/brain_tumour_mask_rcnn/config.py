@@ -54,7 +54,7 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the initial weights and the order of the images."""
     encoder_weights: Annotated[
         str, Assumed("no initial weights are named; public notebooks start from COCO's", ("none",))

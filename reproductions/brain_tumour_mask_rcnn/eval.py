@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
-
-import h5py
 
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.results.experiment import Count, Page, Paper, Row
+from common.training import weights_files
 from reproductions.brain_tumour_mask_rcnn import data, duplicates, metrics, overlays
 from reproductions.brain_tumour_mask_rcnn import split as splitting
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
@@ -52,6 +50,12 @@ def table(request: Request) -> List[Row]:
     return [Row(ROW, fixed={"weights_layout": layout})]
 
 
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """What tumours shared by training and test are worth: both protocols, not paired."""
+    return table(request)
+
+
 @paper.counts()
 def splits(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count images and polygons, and the tumours that parts of the split share; no training."""
@@ -82,11 +86,8 @@ def weights_layout(encoder_weights: str) -> str:
     it.
     """
     # No file, or a damaged one, is named where the network is built.
-    with contextlib.suppress(OSError), h5py.File(Path(encoder_weights), "r") as file:
-        names = (*file, *file.get("model_weights", ()))
-        if any("fpn_c5p5" in name for name in names):
-            return "matterport"
-    return "keras"
+    theirs = encoder_weights == "coco" or weights_files.is_matterport(Path(encoder_weights))
+    return "matterport" if theirs else "keras"
 
 
 def _counts(data_set: DataSet, protocol: str) -> Iterator[Count]:

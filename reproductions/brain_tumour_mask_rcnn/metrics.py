@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from common.datasets.manifests import DataSet
+from common.imaging.checks import refuse_masked
 from common.metrics import dice
 from common.training.runs import Run
 from reproductions.brain_tumour_mask_rcnn import data
@@ -32,7 +33,8 @@ class Curve(NamedTuple):
     """
 
     scores: np.ndarray  # (k,)
-    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one
+    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one; NaN
+    # where there is no tumour
     false_positives: np.ndarray  # (k,): invented tumours per image, likewise
 
 
@@ -56,7 +58,12 @@ def match(true: np.ndarray, found: Detections) -> np.ndarray:
 
 
 def curve(samples: Sequence[Sample], found: Sequence[Detections]) -> Curve:
-    """Follow sensitivity and false positives as the confidence falls, over all samples together."""
+    """Follow sensitivity and false positives as the confidence falls, over all samples together.
+
+    Raises:
+        ValueError: detections that do not belong to the samples, as for `average_precision`.
+    """
+    _check(samples, found)
     scores = np.concatenate([detections.scores for detections in found])
     hits = np.concatenate(
         [match(sample.masks, detections) for sample, detections in zip(samples, found)]
@@ -68,7 +75,7 @@ def curve(samples: Sequence[Sample], found: Sequence[Detections]) -> Curve:
         if len(scores)
         else np.array([], int)
     )
-    tumours = max(sum(len(sample.masks) for sample in samples), 1)
+    tumours = sum(len(sample.masks) for sample in samples) or np.nan
     return Curve(scores[last], hits.cumsum()[last] / tumours, (~hits).cumsum()[last] / len(samples))
 
 
@@ -110,7 +117,15 @@ def best_score(samples: Sequence[Sample], found: Sequence[Detections]) -> float:
 def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) -> Dict[str, float]:
     """Average precision of boxes and masks by pycocotools: over IoU from 0.5 to 0.95, and at 0.5
     (…50).
+
+    0 where no tumour is found. NaN, all four, where no sample has a tumour, whether anything is
+    detected or not: pycocotools gives -1 there, which is no precision, and a table leaves it out.
+
+    Raises:
+        ValueError: not one set of detections per sample, masks that are not bool or of another
+            size than the sample's image, or scores that are not finite.
     """
+    _check(samples, found)
     images = [
         {"id": number, "height": s.image.shape[0], "width": s.image.shape[1]}
         for number, s in enumerate(samples, 1)
@@ -126,6 +141,8 @@ def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) ->
             results["bbox"].append({**common, "score": float(score), "bbox": _xywh(box)})
             results["segm"].append({**common, "score": float(score), "segmentation": encode(mask)})
     names = [f"{kind}_ap{suffix}" for kind in ("box", "mask") for suffix in ("", "50")]
+    if not truths:
+        return dict.fromkeys(names, np.nan)
     if not results["bbox"]:
         return dict.fromkeys(names, 0.0)
     values: List[float] = []
@@ -157,27 +174,55 @@ def scores(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.Dat
 
 
 def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
-    """Summarise the lines of `scores` over the test images."""
+    """Summarise the lines of `scores` over the test images.
+
+    What has no value where no image has a tumour, such as sensitivity, is left out.
+    """
     values = {}
     for suffix in ("", CHOSEN):
-        tumours = max(table[f"tumours{suffix}"].sum(), 1)
+        tumours = table[f"tumours{suffix}"].sum() or np.nan
         values[f"dice{suffix}"] = table[f"dice{suffix}"].mean()
         values[f"iou{suffix}"] = table[f"iou{suffix}"].mean()
         values[f"sensitivity{suffix}"] = table[f"found{suffix}"].sum() / tumours
         values[f"false_positives_per_image{suffix}"] = table[f"invented{suffix}"].mean()
         values[f"score{suffix}"] = table[f"score{suffix}"].iloc[0]
-    return values
+    return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
 def precision_of_all(runs: Sequence[Run], config: Config, data_set: DataSet) -> Dict[str, float]:
     """Average precision over the test images, which no line per image can tell."""
     test = data.load(data_set.folder, runs[0].split["test"])
-    return average_precision(test, load_detections(runs[0], test))
+    values = average_precision(test, load_detections(runs[0], test))
+    return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
 def load_detections(run: Run, samples: Sequence[Sample]) -> List[Detections]:
     """Read what a finished run has detected in these samples."""
     return [load(run.predictions / f"{sample.id}.json") for sample in samples]
+
+
+def _check(samples: Sequence[Sample], found: Sequence[Detections]) -> None:
+    """Refuse detections that cannot be those of the samples: what follows would score something."""
+    if len(samples) != len(found) or not samples:
+        raise ValueError(
+            f"one set of detections per sample is needed, got {len(found)} for {len(samples)}"
+        )
+    for sample, detections in zip(samples, found):
+        for name, part in detections._asdict().items():
+            refuse_masked(part, f"the {name} detected in {sample.id}")
+        boxes, scores, masks = detections
+        if not len(boxes) == len(scores) == len(masks):
+            raise ValueError(
+                f"{sample.id}: as many boxes, scores and masks are needed, got {len(boxes)}, "
+                f"{len(scores)} and {len(masks)}"
+            )
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{sample.id}: scores must be finite, got {scores}")
+        size = sample.image.shape[:2]
+        if len(masks) and (masks.shape[1:] != size or masks.dtype != bool):
+            raise ValueError(
+                f"{sample.id}: masks must be bool and {size}, got {masks.dtype} {masks.shape[1:]}"
+            )
 
 
 def _xywh(box: np.ndarray) -> List[float]:

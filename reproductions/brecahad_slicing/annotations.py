@@ -71,7 +71,7 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         to 1.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"

@@ -84,6 +84,28 @@ def preprocess(image: np.ndarray) -> np.ndarray:
     return cv2.medianBlur(cv2.filter2D(blurred, -1, SHARPEN), 3)
 
 
+def squared(
+    image: np.ndarray, side: int, square: str, preprocessing: bool
+) -> Tuple[np.ndarray, Tuple[slice, slice]]:
+    """Make uint8 (H, W, 3) square as section 4 of the paper says: preprocess it where asked, then
+    squeeze it, or its middle (`square` = crop).
+
+    Returns:
+        uint8 (side, side, 3), and the rows and columns of the image that it shows.
+    """
+    image = preprocess(image) if preprocessing else image
+    height, width = image.shape[:2]
+    window = (slice(0, height), slice(0, width))
+    if square == "crop":
+        edge = min(height, width)
+        top, left = (height - edge) // 2, (width - edge) // 2
+        window = (slice(top, top + edge), slice(left, left + edge))
+    image = image[window]
+    shrinks = side < min(image.shape[:2])
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (side, side), interpolation=interpolation), window
+
+
 def discs(
     centres: np.ndarray, side: int, radius: float, sigma: float
 ) -> Tuple[np.ndarray, np.ndarray]:
@@ -231,21 +253,17 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
 
     def read(item: Tuple[str, annotations.Pair]) -> Sample:
         image_id, pair = item
-        image = read_rgb(pair.image)
-        image = preprocess(image) if preprocessing else image
+        image = read_rgb(pair.image, annotated=True)
         height, width = image.shape[:2]
         centres = annotations.centres(pair.annotation)["tumor"] * (width, height)
+        image, (rows, columns) = squared(image, side, square, preprocessing)
         if square == "crop":
-            edge = min(height, width)
-            left, top = (width - edge) // 2, (height - edge) // 2
-            image, centres = image[top : top + edge, left : left + edge], centres - (left, top)
+            centres = centres - (columns.start, rows.start)
+            edge = rows.stop - rows.start
             centres = centres[((centres >= 0) & (centres < edge)).all(axis=1)]
+        used = (columns.stop - columns.start, rows.stop - rows.start)
         # A coordinate of exactly 1 belongs to the last pixel.
-        centres = np.minimum(centres * side / image.shape[1::-1], np.nextafter(side, 0))
-        shrinks = side < min(image.shape[:2])
-        image = cv2.resize(
-            image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        centres = np.minimum(centres * side / used, np.nextafter(side, 0))
         return Sample(
             image_id,
             pair.case,

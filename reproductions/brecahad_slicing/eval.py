@@ -39,7 +39,8 @@ MARKS = {
     "missed": (40, 110, 255),
     "invented": (255, 60, 40),
 }
-PER_LINE = 5  # images of a figure
+PER_LINE = 5  # images of a line of a figure
+SHOWN = 3  # test images of a figure
 
 
 def differences(config: Config, data_set: DataSet) -> Sequence[str]:
@@ -162,42 +163,53 @@ def merged(
 
 
 def _draw(page: Page, table: str) -> None:
-    """Draw the nuclei of one test image as each network of a table finds them.
+    """Draw the nuclei of three test images, as many as the paper speaks of, as each network of a
+    table finds them.
 
-    It is the image on which most networks were tested; of several, the one with most nuclei. Where
-    a network was not tested the image is dark.
+    They are the images on which most networks were tested; of several, those with most nuclei.
+    Where a network was not tested the image is dark.
     """
     reference = schema.load(trainer.folder / "published" / f"{table}.yaml")
     config = page.rows[-1].config
     samples = data.load(page.data_set, config)
-    number = _most_tested(page.rows, samples)
-    shown = data.load(page.data_set, replace(config, side=SIDE))[number]
-    images = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
-    captions = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]
-    for trained in page.rows:
-        probability, tested = merged(trained.runs[0], samples, number, trained.config)
-        marks = _marks(samples[number], probability, tested, trained.config)
-        images.append(_marked(shown, tested, marks))
-        counts = ", ".join(f"{len(places)} {name}" for name, places in marks.items())
-        captions.append(f"{reference.rows[trained.row.id].label}: {counts}")
-    lines = [slice(start, start + PER_LINE) for start in range(0, len(images), PER_LINE)]
+    chosen = _most_tested(page.rows, samples)
+    large = data.load(page.data_set, replace(config, side=SIDE))
+    images: List[List[np.ndarray]] = []
+    captions: List[List[str]] = []
+    for number in chosen:
+        shown = large[number]
+        line = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
+        texts = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]
+        for trained in page.rows:
+            probability, tested = merged(trained.runs[0], samples, number, trained.config)
+            marks = _marks(samples[number], probability, tested, trained.config)
+            line.append(_marked(shown, tested, marks))
+            counts = ", ".join(f"{len(places)} {name}" for name, places in marks.items())
+            texts.append(f"{reference.rows[trained.row.id].label}: {counts}")
+        for start in range(0, len(line), PER_LINE):
+            images.append(line[start : start + PER_LINE])
+            captions.append(texts[start : start + PER_LINE])
     figures.panels(
         page.path,
-        [images[line] for line in lines],
-        [""] * min(len(images), PER_LINE),
-        [captions[line] for line in lines],
-        f"{page.title}; shown is the middle of {shown.id}, counted is all of it that was tested on",
-        side=2.9,
+        images,
+        [""] * len(images[0]),
+        captions,
+        f"{page.title}; shown is the middle of each image, counted is all of it that was tested on",
+        size=2.9,
         legend=MARKS,
     )
 
 
-def _most_tested(rows: Sequence[Trained], samples: List[Sample]) -> int:
+def _most_tested(rows: Sequence[Trained], samples: List[Sample]) -> List[int]:
     tested_by: collections.Counter = collections.Counter()
     for trained in rows:
         tiles = data.split(samples, trained.config)["test"]
         tested_by.update({tile.number for tile in tiles})
-    return max(sorted(tested_by), key=lambda image: (tested_by[image], len(samples[image].centres)))
+
+    def rank(number: int) -> Tuple[int, int, int]:
+        return -tested_by[number], -len(samples[number].centres), number
+
+    return sorted(tested_by, key=rank)[:SHOWN]
 
 
 def _marks(

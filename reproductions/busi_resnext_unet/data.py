@@ -17,7 +17,7 @@ from common.datasets import manifests
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging import tiling
-from common.imaging.reading import read_pair
+from common.imaging.masks import read_pair
 from common.training import encoders
 from reproductions.busi_resnext_unet import duplicates
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config

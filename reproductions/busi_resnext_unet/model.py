@@ -4,7 +4,7 @@ size.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
@@ -75,8 +75,7 @@ def load(folder: Path) -> Tuple[keras.Model, Config]:
         InputError: the folder holds no finished training of this paper.
     """
     try:
-        stored = runs.read_json(folder / "config.json")
-        config = Config(**{field.name: stored[field.name] for field in fields(Config)})
+        config = runs.load_config(folder, Config)
         fit.start(config.seed, config.precision)
         model = build(replace(config, encoder_weights="none"))
         model.load_weights(str(folder / "weights.h5"))

@@ -20,12 +20,13 @@ import tyro
 from tqdm import tqdm
 
 from common.errors import InputError, exits_cleanly
-from common.imaging import reading, tiling
+from common.imaging import limits, reading, tiling, writing
+from common.imaging.listing import result_name, shown
 from common.results import figures
 from common.training import cuda
 from reproductions.busi_resnext_unet import model
 from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, PATCH
-from reproductions.busi_resnext_unet.train import PAPER
+from reproductions.busi_resnext_unet.train import trainer
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Options:
     """Predict benign and malignant lesions in ultrasound images of any size."""
 
     images: tyro.conf.Positional[Tuple[Path, ...]]
-    """PNG, JPEG, TIFF or DICOM files."""
+    """Files of the formats in common/imaging/formats.py."""
     run: Path
     """Folder of a finished training, runs/busi_resnext_unet/…"""
     out: Path
@@ -68,7 +69,7 @@ def predict(
     step = PATCH - round(overlap * PATCH)
     total = math.prod(-(-max(side - PATCH, 0) // step) + 1 for side in shape)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as scratch, tqdm(
-        total=total, desc=path.name, unit="patch", disable=None
+        total=total, desc=shown(path.name), unit="patch", disable=None
     ) as progress:
 
         def probabilities(patches: np.ndarray) -> np.ndarray:
@@ -96,13 +97,14 @@ def predict(
         overlays = (
             figures.overlay(reading.to_rgb(picture), mask, COLOURS) for picture, mask in pairs
         )
-        if math.prod(shape) > reading.LARGE:
-            reading.write_tiff(out / f"{path.stem}_mask.tif", shape, tiles(labels))
-            reading.write_tiff(out / f"{path.stem}_overlay.tif", (*shape, 3), overlays)
+        if math.prod(shape) > limits.LARGE:
+            writing.write_tiff(out / f"{result_name(path)}_mask.tif", shape, tiles(labels))
+            writing.write_tiff(out / f"{result_name(path)}_overlay.tif", (*shape, 3), overlays)
         else:
-            reading.write_png(out / f"{path.stem}_mask.png", labels)
-            reading.write_png(
-                out / f"{path.stem}_overlay.png", tiling.merge(np.stack(list(overlays)), shape)
+            writing.write_png(out / f"{result_name(path)}_mask.png", labels)
+            writing.write_png(
+                out / f"{result_name(path)}_overlay.png",
+                tiling.merge(np.stack(list(overlays)), shape),
             )
         return (
             sum(np.bincount(labels[band].ravel(), minlength=len(CLASSES)) for band in bands)
@@ -122,22 +124,23 @@ def _mapped(path: str, dtype: type, shape: Tuple[int, ...]) -> np.memmap:
 @exits_cleanly
 def main() -> None:
     """Predict from the command line."""
-    options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.predict")
+    options = tyro.cli(Options, prog=f"python -m reproductions.{trainer.paper}.predict")
     if not 0 <= options.overlap <= 0.9:
         raise InputError(
             f"--overlap {options.overlap}: expected a part of the patch from 0 to 0.9, such as 0.5"
         )
-    by_stem = {path.stem: path for path in options.images}
+    by_name = {result_name(path): path for path in options.images}
     for path in options.images:
-        if by_stem[path.stem] != path:
+        other = by_name[result_name(path)]
+        if other != path:
             raise InputError(
-                f"{path} and {by_stem[path.stem]} would have results of one name; predict them "
+                f"{shown(path)} and {shown(other)} would have results of one name; predict them "
                 "apart"
             )
         if path.resolve().parent == options.out.resolve():
             raise InputError(
-                f"--out {options.out}: {path} lies there, perhaps with its true mask; take another "
-                "folder"
+                f"--out {options.out}: {shown(path)} lies there, perhaps with its true mask; take "
+                "another folder"
             )
     cuda.announce()
     network, config = model.load(options.run)
@@ -146,7 +149,7 @@ def main() -> None:
     for path in options.images:
         shares = predict(path, on_patches, options.out, options.overlap)
         print(
-            f"{path}: "
+            f"{shown(path)}: "
             + ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(CLASSES, shares))
         )
     print(f"written: {options.out}/*_mask and *_overlay")

@@ -48,6 +48,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
     predict = model.on_patches(network, config)
     for sample in data.load(data_set.folder, split["test"]):
         merged = model.side_by_side(sample.image, predict)
+        predictions.require_finite(run, sample.id, merged)
         blended = model.overlapping(sample.image, predict)
         predictions.save_classes(run, f"{MERGED}/{sample.id}", merged.argmax(axis=-1))
         predictions.save_classes(run, f"{BLENDED}/{sample.id}", blended.argmax(axis=-1))

@@ -43,7 +43,7 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the initial weights, dropout, the order and augmentation of the images, and the split
     of a folder.
     """
@@ -71,19 +71,24 @@ class Config:
     """Channels of the first level, doubled at each of the four below it."""
     dropout: Annotated[float, Interval(ge=0, lt=1), Given("notebook")] = 0.3
     """Spatial dropout rate of each block."""
-    validation_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    validation_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for validation; PolypGen comes divided."""
-    test_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    test_fraction: Annotated[
+        float, Interval(gt=0, lt=1), Assumed("of the stand-in alone; PolypGen comes divided")
+    ] = 0.1
     """Fraction of a folder of images for testing; PolypGen comes divided."""
 
     rotation: Annotated[float, Ge(0), Given("README, Augmentation")] = 30
     """Largest angle of the random rotation, degrees."""
     affine_rotation: Annotated[float, Ge(0), Given("notebook")] = 20
     """Largest angle of the random affine transform, degrees."""
-    affine_scale: Annotated[Tuple[float, float], Given("notebook")] = (0.8, 1.2)
+    affine_scale: Annotated[Tuple[float, float], Gt(0), Given("notebook")] = (0.8, 1.2)
     """Smallest and largest scale of the random affine transform."""
     jitter: Annotated[
         Tuple[float, float, float, float],
+        Interval(ge=0, le=1),
         Assumed("ColorJitter without numbers; mild values in common use", ((0.1, 0.1, 0.1, 0.0),)),
     ] = (0.2, 0.2, 0.2, 0.1)
     """Largest change of brightness, contrast and saturation, as factors, and of the hue, as a

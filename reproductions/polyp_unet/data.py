@@ -19,7 +19,8 @@ from PIL import Image, ImageEnhance
 from common.datasets import manifests
 from common.datasets.splits import random_split
 from common.errors import InputError
-from common.imaging.reading import read_pair
+from common.imaging.listing import any_case
+from common.imaging.masks import read_pair
 from reproductions.polyp_unet.config import Config
 
 PARTS = {
@@ -179,7 +180,8 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
 
     def read(sample_id: str) -> Sample:
         return Sample(
-            sample_id, *read_pair(paths[sample_id], folder / "masks" / f"{sample_id}.png")
+            sample_id,
+            *read_pair(paths[sample_id], any_case(folder / "masks" / f"{sample_id}.png")),
         )
 
     with ThreadPoolExecutor() as pool:

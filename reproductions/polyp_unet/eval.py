@@ -69,6 +69,23 @@ def ablation(request: Request) -> List[Row]:
     ]
 
 
+@paper.table
+def mistakes(request: Request) -> List[Row]:
+    """The price of each of the source's mistakes: one of them corrected, the others left."""
+    published = ("published",)
+    return [
+        Row("as_published", protocols=published),
+        Row("mask_moves", fixed={"mask_moves": "yes"}, protocols=published),
+        Row("best_epoch", fixed={"tested_epoch": "best_validation"}, protocols=published),
+    ]
+
+
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """What the source's mistakes are worth together: both protocols side by side, not paired."""
+    return [Row("unet")]
+
+
 @paper.readings("table")
 def readings(request: Request) -> List[Row]:
     """How far the choices that the source leaves open move its results."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from typing import List
 
+import numpy as np
+
 from common.datasets.manifests import DataSet
+from common.metrics import dice
 from common.training import predictions
 from common.training.fit import fit
 from common.training.runs import Run
@@ -52,12 +55,20 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
     training = data.inputs(samples["train"], config.input_size)
     validation = data.batches(data.inputs(samples["validation"], config.input_size), config)
     network = model.build(config, foreground=training.masks.mean())
+    truth = data.inputs(samples["validation"], config.input_size).masks
+
+    def validate(network):
+        pred = network.predict(validation, verbose=0)[..., 0] >= configs.THRESHOLD
+        matrices = np.stack([dice.confusion(*pair) for pair in zip(truth, pred)])
+        scores = {"val_f1": float(dice.f1(matrices)), "val_iou": float(dice.iou(matrices))}
+        return {"val_loss": network.evaluate(validation, verbose=0), **scores}
+
     fit(
         network,
         lambda epoch: data.batches(training, config, epoch),
         config.epochs,
         run.folder,
-        validate=lambda network: {"val_loss": network.evaluate(validation, verbose=0)},
+        validate=validate,
         rate=lambda history: learning_rate(config, history),
         keep_lowest="val_loss" if config.tests_best_epoch else None,
     )

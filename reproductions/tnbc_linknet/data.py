@@ -17,7 +17,8 @@ from common.datasets.leakage import leakage_split
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging.clahe import clahe
-from common.imaging.reading import read_pair
+from common.imaging.listing import any_case, matching
+from common.imaging.masks import read_pair
 from common.imaging.tiling import pad_to_multiple
 from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
@@ -41,7 +42,7 @@ def patients(folder: Path) -> Dict[str, str]:
     Raises:
         InputError: no image is there, or two have the same name.
     """
-    paths = sorted(Path(folder).glob("Slide_*/*.png"))
+    paths = matching(Path(folder), "Slide_*/*.png")
     if not paths:
         raise InputError(f"{folder}: no Slide_*/*.png in this folder")
     owners: Dict[str, str] = {}
@@ -79,8 +80,8 @@ def load(folder: Path, ids: List[str], config: Config) -> List[Sample]:
     def read(sample_id: str) -> Sample:
         patient = owners[sample_id]
         image, mask = read_pair(
-            Path(folder) / f"Slide_{patient}" / f"{sample_id}.png",
-            Path(folder) / f"GT_{patient}" / f"{sample_id}.png",
+            any_case(Path(folder) / f"Slide_{patient}" / f"{sample_id}.png"),
+            any_case(Path(folder) / f"GT_{patient}" / f"{sample_id}.png"),
         )
         return Sample(sample_id, equalise(image, config), mask)
 
@@ -102,7 +103,7 @@ def network_input(image: np.ndarray, config: Config) -> np.ndarray:
 
 def whole(samples: List[Sample], config: Config) -> tf.data.Dataset:
     """Give whole images in order, as they are: to follow the loss on images that are not trained
-    on. Batches hold one image, padded to multiples of 32 by their own content.
+    on. Batches hold one image, padded to multiples of 32 with zeros, as in prediction.
     """
 
     def pairs():

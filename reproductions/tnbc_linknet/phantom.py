@@ -11,7 +11,7 @@ import numpy as np
 from common.datasets import phantoms
 from common.datasets.manifests import PHANTOM
 from common.files import write_json
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 
 
 def write(

@@ -46,7 +46,8 @@ def _read_brain(found):
 
 
 def _ids(folder, part):
-    return [path.stem for path in (folder / {"validation": "val"}.get(part, part)).glob("*.jpg")]
+    name = {"validation": "val"}.get(part, part)
+    return [path.stem for path in manifests.matching(folder, f"{name}/*.jpg")]
 
 
 PAPERS = {

@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image
 
 from common.datasets import manifests
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from reproductions.busi_resnext_unet import predict
 
 PAPERS = ("tnbc", "busi", "brecahad", "polyp", "brain")
@@ -67,7 +68,7 @@ KINDS = {
         "truncated",
     ),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
-    "text": (lambda path: path.write_text("<html>log in first</html>"), "not a picture"),
+    "text": (lambda path: path.write_text("<html>log in first</html>"), "a web page"),
     "folder": (lambda path: replaced(path, pathlib.Path.mkdir), "is a folder"),
     "missing target": (
         lambda path: replaced(path, lambda p: p.symlink_to(p.with_name("gone"))),

@@ -221,7 +221,7 @@ def test_research_use_and_provenance_are_always_there(shown):
         (b"", None, "unreadable"),
         (b"junk", None, "unreadable"),
         (encoded(BRIGHT)[:-30], None, "unreadable"),
-        (encoded(BRIGHT, "GIF"), None, "unreadable"),
+        (encoded(BRIGHT, "PPM"), None, "unreadable"),
         (dicom(BRIGHT, NumberOfFrames=3), None, "unreadable"),
         (encoded(np.zeros((1, page.SIDE**2 + 1), np.uint8)), None, "too_many_pixels"),
         (b"", 1 << 40, "too_many_bytes"),  # as the page's guard sends a file of a terabyte

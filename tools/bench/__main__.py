@@ -1,4 +1,4 @@
-"""`python -m bench`: run the cases, write their CSV files and the figure, and show the ratios
+"""`python -m tools.bench`: run the cases, write their CSV files and the figure, and show the ratios
 beside their targets.
 """
 
@@ -89,34 +89,53 @@ def load(folder: Path) -> Tuple[Dict[str, List[Row]], str]:
     for name in (*SUBJECTS, "gpu"):
         if (folder / f"{name}.csv").exists():
             table = pandas.read_csv(folder / f"{name}.csv")
-            rows[name] = [Row(*line) for line in table.itertuples(index=False)]
+            rows[name] = [Row(**line) for line in table.to_dict("records")]
             commits[runs.read_json(folder / f"{name}.json")["commit"]] = True
     return rows, ", ".join(commits)
 
 
 def show(measured: Dict[str, List[Row]], console: Console) -> None:
-    """Print every row, costs and ratio beside the target."""
+    """Print every row: costs and the ratio beside its target, then that of the least wall times and
+    that of the processor times.
+    """
+    words = ("case", "the other way")
+    headings = (
+        "case",
+        "ours",
+        "the other way",
+        "its cost",
+        "ratio",
+        "target",
+        "least",
+        "processor",
+    )
     for subject, rows in measured.items():
         grid = Table(title=subject, title_justify="left", expand=False)
-        for heading in ("case", "ours", "the other way", "its cost", "ratio", "target"):
-            grid.add_column(
-                heading, justify="left" if heading in ("case", "the other way") else "right"
-            )
+        for heading in headings:
+            grid.add_column(heading, justify="left" if heading in words else "right")
         for row in rows:
-            if row.n:
-                met = "green" if not row.ratio < row.target else "red"
-                cells = [
-                    f"{_short(row.ours)} {row.unit}",
-                    row.peer,
-                    f"{_short(row.theirs)} {row.unit}",
-                ]
-                cells.append(f"[{met}]{_short(row.ratio)}×[/]")
-            else:
-                cells = ["–", row.peer, row.note, "–"]
-            grid.add_row(
-                row.case, *cells, f"{_short(row.target)}×" if np.isfinite(row.target) else "–"
-            )
+            grid.add_row(row.case, *_cells(row))
         console.print(grid)
+
+
+def _cells(row: Row) -> List[str]:
+    target = _times(row.target)
+    if not row.n:
+        return ["–", row.peer, row.note, "–", target, "–", "–"]
+    colour = "red" if row.ratio < row.target else "green"
+    return [
+        f"{_short(row.ours)} {row.unit}",
+        row.peer,
+        f"{_short(row.theirs)} {row.unit}",
+        f"[{colour}]{_times(row.ratio)}[/]",
+        target,
+        _times(row.ratio_least),
+        _times(row.ratio_cpu),
+    ]
+
+
+def _times(ratio: float) -> str:
+    return f"{_short(ratio)}×" if np.isfinite(ratio) else "–"
 
 
 def _short(number: float) -> str:
@@ -137,7 +156,7 @@ def _versions() -> Dict[str, str]:
 @exits_cleanly
 def main() -> None:
     """Measure from the command line."""
-    options = tyro.cli(Options, prog="python -m bench", description=Options.__doc__)
+    options = tyro.cli(Options, prog="python -m tools.bench", description=Options.__doc__)
     scale = QUICK if options.quick else FULL
     # Rough ratios do not replace measured ones.
     out = options.out or Path("results/demo/bench" if options.quick else "results/bench")

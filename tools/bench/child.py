@@ -20,11 +20,17 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common.files import PROJECT
+from tools.bench.timing import Cost
+
+# The PyTorch peers have an environment of their own: their CUDA libraries and TensorFlow's shut
+# each other out.
+TORCH_PYTHON = Path(sys.prefix) / "torch" / "bin" / "python"
+TORCH_MODULES = ("torch", "segmentation_models_pytorch", "monai")
 
 
 class Worker:
     """A child process with a prepared piece of work; calling it repeats the work and gives its
-    seconds.
+    cost.
 
     Args:
         target: "module:function", as above.
@@ -54,12 +60,13 @@ class Worker:
             env={**os.environ, **(environment or {})},
         )
         self.facts = self._read()
-        self.last: Dict[str, Any] = {}  # seconds, result and peak_mib of the last call
+        # Seconds, processor seconds, result and peak_mib of the last call.
+        self.last: Dict[str, Any] = {}
 
-    def __call__(self) -> float:
+    def __call__(self) -> Cost:
         print(file=self._process.stdin, flush=True)
         self.last = self._read()
-        return self.last["seconds"]
+        return Cost(self.last["seconds"], self.last["seconds"], self.last["cpu"])
 
     def __enter__(self) -> Worker:
         return self
@@ -80,6 +87,20 @@ class Worker:
         return json.loads(line)
 
 
+def torch_worker(python: Path, target: str, **arguments) -> Optional[Worker]:
+    """Start a worker in the environment of PyTorch, or give None where that, or one of its peers,
+    is not installed.
+    """
+    if not python.exists():
+        return None
+    try:
+        return Worker(target, python=str(python), **arguments)
+    except RuntimeError as error:
+        if not any(f"No module named '{name}" in str(error) for name in TORCH_MODULES):
+            raise
+        return None
+
+
 def peak_mib() -> float:
     """The most memory that this process has held, in MiB."""
     # ru_maxrss would start with the parent's: Linux keeps it across exec.
@@ -96,14 +117,15 @@ def main() -> None:
     step, facts = getattr(importlib.import_module(module), function)(**json.loads(arguments))
     print(json.dumps(facts), file=answers, flush=True)
     for _ in sys.stdin:
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         result = step()
-        seconds = time.perf_counter() - began
-        print(
-            json.dumps({"seconds": seconds, "result": result, "peak_mib": peak_mib()}),
-            file=answers,
-            flush=True,
-        )
+        answer = {
+            "seconds": time.perf_counter() - began,
+            "cpu": time.process_time() - began_cpu,
+            "result": result,
+            "peak_mib": peak_mib(),
+        }
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

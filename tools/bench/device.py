@@ -36,9 +36,7 @@ class Setting(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One line of results/bench/gpu_limits.csv; `busy` is the share of the time in which a kernel
-    ran.
-    """
+    """One line of results/bench/gpu_limits.csv; a kernel ran in the fraction `busy` of the time."""
 
     device: str
     case: str
@@ -49,7 +47,7 @@ class Result(NamedTuple):
     bytes_per_step: float
     limit_images_per_second: float
     limited_by: str
-    share_of_limit: float
+    fraction_of_limit: float
 
 
 SETTINGS = tuple(
@@ -75,7 +73,8 @@ def run(
             worker()  # the second step may still allocate
             with _busy() as samples:
                 costs = race({"": worker}, scale)[""]
-            results.append(_result(work, setting, float(np.median(costs)), samples, worker.facts))
+            seconds = float(np.median([cost.wall for cost in costs]))
+            results.append(_result(work, setting, seconds, samples, worker.facts))
         if setting == settings[0]:
             baseline = costs
         else:
@@ -110,8 +109,8 @@ def _result(work: Work, setting: Setting, seconds: float, busy: List[float], fac
 
 @contextlib.contextmanager
 def _busy() -> Iterator[List[float]]:
-    """Sample the share of busy time, in per cent, ten times a second; no samples where there is no
-    nvidia-smi.
+    """Sample how busy the device is, in per cent, ten times a second; no samples where there is
+    no nvidia-smi.
     """
     samples: List[float] = []
     command = shutil.which("nvidia-smi")

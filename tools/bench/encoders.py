@@ -5,22 +5,19 @@ own process.
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from common.training import cuda
-from tools.bench.child import Worker
+from tools.bench.child import TORCH_PYTHON, Worker, torch_worker
 from tools.bench.scale import Scale
-from tools.bench.timing import Row, missing, race, row
+from tools.bench.timing import Cost, Row, missing, race, row
 
+OURS = "ours"
 STOCK, TORCH = "stock segmentation_models", "segmentation_models_pytorch"
-TORCH_PYTHON = (
-    Path(sys.prefix) / "torch" / "bin" / "python"
-)  # its CUDA libraries and TensorFlow's shut each other out
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
 ROUNDING = {FLOAT32: 1e-3, BFLOAT16: 3e-2}  # of the first step's loss, relative
 
@@ -42,98 +39,98 @@ def run(scale: Scale, torch_python: Path = TORCH_PYTHON) -> List[Row]:
     first, *others = scale.encoders
     works = [Work("Linknet", first, scale.linknet, 2), Work("Unet", first, scale.unet, 4)]
     works += [Work("Linknet", encoder, scale.linknet, 2) for encoder in others]
-    return [row for work in works for row in measure(work, scale, torch_python)]
-
-
-def measure(work: Work, scale: Scale, torch_python: Path = TORCH_PYTHON) -> List[Row]:
-    """Build and train one network in all ways side by side."""
-    packed = work.encoder.startswith("resnext")
-    linknet = work.architecture == "Linknet"
-    precisions = [FLOAT32]
-    rows: List[Row] = []
-    if linknet and "avx512_bf16" in cuda.device_name():
-        precisions.append(BFLOAT16)
-    elif linknet:
-        rows.append(
-            missing(
-                f"training step, {work}, {BFLOAT16}",
-                STOCK,
-                1.5,
-                "this processor has no AVX512-BF16",
-            )
-        )
-
-    kinds = [(f"ours, {precision}", True, precision) for precision in precisions] + [
-        (STOCK, False, FLOAT32)
-    ]
-    contenders: Dict[str, Worker] = {}
-    with contextlib.ExitStack() as stack:
-        starts = {}
-        for name, fast, precision in kinds:
-            worker = Worker(
-                "tools.bench.steps:training_step", fast=fast, precision=precision, **work._asdict()
-            )
-            contenders[name] = stack.enter_context(worker)
-            starts[name] = [worker.facts["build"] + worker()]
-        _check(work, contenders)
+    rows = []
+    for work in works:
+        # The table's network in both precisions, and beside PyTorch.
+        linknet = work.architecture == "Linknet"
+        rows += measure(work, scale, precisions() if linknet else (FLOAT32,))
         if linknet:
-            torch = _torch(work, torch_python)
-            if torch:
-                contenders[TORCH] = stack.enter_context(torch)
-                torch()
-        for worker in contenders.values():
-            worker()  # the second step may still allocate
-        steps = race(
-            contenders, replace(scale, seconds=4 * scale.seconds)
-        )  # a round may take half a minute
-
-    name = f"ours, {FLOAT32}"
-    if packed:
-        rows.append(row(f"build + first step, {work}", starts[name], STOCK, starts[STOCK], 2.5))
-    # "Never slower": for an encoder that is the stock one, equal but for noise.
-    rows.append(
-        row(
-            f"training step, {work}, {FLOAT32}",
-            steps[name],
-            STOCK,
-            steps[STOCK],
-            1 if packed else 0.95,
-        )
-    )
-    if BFLOAT16 in precisions:
-        half = steps[f"ours, {BFLOAT16}"]
-        rows.append(
-            row(
-                f"training step, {work}, {BFLOAT16}", half, f"{STOCK}, {FLOAT32}", steps[STOCK], 1.5
-            )
-        )
-    if linknet and TORCH in steps:
-        note = f"{contenders[TORCH].facts['parameters']} parameters, ours {contenders[name].facts['parameters']}"
-        for precision, target in zip(precisions, (None, 1)):
-            case, ours = f"training step, {work}, {precision}", steps[f"ours, {precision}"]
-            rows.append(row(case, ours, f"{TORCH}, {FLOAT32}", steps[TORCH], target, note))
-    elif linknet:
-        rows.append(missing(f"training step, {work}", TORCH, 1))
+            rows += beside_torch(work, scale, torch_python)
     return rows
 
 
-def _check(work: Work, contenders: Dict[str, Worker]) -> None:
+def precisions() -> Tuple[str, ...]:
+    """Those in which this processor computes fast."""
+    return (FLOAT32, BFLOAT16) if "avx512_bf16" in cuda.device_name() else (FLOAT32,)
+
+
+def measure(work: Work, scale: Scale, among: Sequence[str]) -> List[Row]:
+    """Build and train one network here and as the library builds it, in each precision."""
+    # An encoder without grouped convolutions is the library's own: "never slower", but for noise.
+    packed = work.encoder.startswith("resnext")
+    target = 1 if packed else 0.95
+    contenders: Dict[str, Worker] = {}
+    starts: Dict[str, List[Cost]] = {}
+    with contextlib.ExitStack() as stack:
+        for precision in among:
+            for name, fast in ((OURS, True), (STOCK, False)):
+                worker = _keras(work, precision, fast)
+                contenders[f"{name}, {precision}"] = stack.enter_context(worker)
+                first_step = worker()
+                starts[f"{name}, {precision}"] = [Cost(worker.facts["build"] + first_step.wall)]
+            _check(work, contenders, precision)
+        steps = _steps(contenders, scale)
+
+    rows = []
+    for precision in among:
+        ours, stock = f"{OURS}, {precision}", f"{STOCK}, {precision}"
+        if packed:
+            case = f"build + first step, {work}, {precision}"
+            rows.append(row(case, starts[ours], stock, starts[stock], 2.5))
+        case = f"training step, {work}, {precision}"
+        rows.append(row(case, steps[ours], stock, steps[stock], target))
+        if precision != FLOAT32:
+            rows.append(row(case, steps[ours], f"{OURS}, {FLOAT32}", steps[f"{OURS}, {FLOAT32}"]))
+    return rows
+
+
+def beside_torch(work: Work, scale: Scale, python: Path) -> List[Row]:
+    """Train one network here and with PyTorch, as it is and compiled, in the same precision."""
+    rows = []
+    for precision in precisions():
+        case = f"training step, {work}, {precision}"
+        peers = {
+            f"{TORCH}, {precision}, channels_last{', compiled' if compiled else ''}": compiled
+            for compiled in (False, True)
+        }
+        options = {**work._asdict(), "precision": precision}
+        with contextlib.ExitStack() as stack:
+            contenders = {}
+            for peer, compiled in peers.items():
+                target = "tools.bench.torch_step:training_step"
+                worker = torch_worker(python, target, compiled=compiled, **options)
+                if worker is None:
+                    rows.append(missing(case, peer, 1))
+                    continue
+                contenders[peer] = stack.enter_context(worker)
+                worker()  # the first step compiles
+            if not contenders:
+                continue
+            contenders[OURS] = stack.enter_context(_keras(work, precision, fast=True))
+            contenders[OURS]()
+            steps = _steps(contenders, scale)
+            parameters = {name: worker.facts["parameters"] for name, worker in contenders.items()}
+        for peer in peers:
+            if peer in steps:
+                note = f"{parameters[peer]} parameters, ours {parameters[OURS]}"
+                rows.append(row(case, steps[OURS], peer, steps[peer], 1, note))
+    return rows
+
+
+def _keras(work: Work, precision: str, fast: bool) -> Worker:
+    options = {**work._asdict(), "fast": fast, "precision": precision}
+    return Worker("tools.bench.steps:training_step", **options)
+
+
+def _steps(contenders: Dict[str, Worker], scale: Scale) -> Dict[str, List[Cost]]:
+    for worker in contenders.values():
+        worker()  # the second step may still allocate
+    # A step may take ten seconds.
+    return race(contenders, replace(scale, seconds=max(4, len(contenders)) * scale.seconds))
+
+
+def _check(work: Work, contenders: Dict[str, Worker], precision: str) -> None:
     """The same kernels and images give the same first loss, to the rounding of the precision."""
-    expected = contenders[STOCK].last["result"]
-    for precision, rounding in ROUNDING.items():
-        worker = contenders.get(f"ours, {precision}")
-        if worker and not np.isclose(worker.last["result"], expected, rtol=rounding):
-            raise AssertionError(
-                f"{work}, {precision}: loss {worker.last['result']}, stock {expected}"
-            )
-
-
-def _torch(work: Work, python: Path) -> Optional[Worker]:
-    if not python.exists():
-        return None
-    try:
-        return Worker("bench.torch_step:training_step", python=str(python), **work._asdict())
-    except RuntimeError as error:
-        if "No module named" not in str(error):
-            raise
-        return None
+    losses = [contenders[f"{name}, {precision}"].last["result"] for name in (OURS, STOCK)]
+    if not np.isclose(*losses, rtol=ROUNDING[precision]):
+        raise AssertionError(f"{work}, {precision}: loss {losses[0]}, stock {losses[1]}")

@@ -1,6 +1,4 @@
-"""AJI, AJI+ and PQ: against per-pair implementations and stardist, on many nuclei, and as images
-grow.
-"""
+"""AJI, AJI+ and PQ: against HoVer-Net's way and stardist, on many nuclei, and as images grow."""
 
 from __future__ import annotations
 
@@ -12,9 +10,9 @@ from common.metrics import aji
 from tools.bench import per_pair
 from tools.bench.child import Worker
 from tools.bench.scale import Scale
-from tools.bench.timing import Row, compare, growth, installed, limit, race, timed
+from tools.bench.timing import Cost, Row, compare, growth, installed, limit, race, row, timed
 
-PER_PAIR = "per pair"
+PER_PAIR = "per pair, as HoVer-Net"
 # By the number of nuclei; the cost of going through pairs grows with nuclei times pixels.
 AJI_TARGETS = {80: 300.0, 1200: 1500.0}
 DENSITY = 3300  # pixels per nucleus while images grow: 80 in 512×512
@@ -26,12 +24,7 @@ def run(scale: Scale) -> List[Row]:
     rows = []
     for count, side in scale.nuclei:
         rows += _against_others(count, side, scale)
-    rows += _most(scale)
-    pairs = {f"{side}×{side}": label_maps(side * side // DENSITY, side) for side in scale.growth}
-    costs = race(
-        {size: timed(lambda pair=pair: aji.aji(*pair)) for size, pair in pairs.items()}, scale
-    )
-    return rows + growth("AJI", {size: true.size for size, (true, _) in pairs.items()}, costs)
+    return rows + _most(scale) + _dense(scale) + _growth(scale)
 
 
 def label_maps(count: int, side: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -117,6 +110,36 @@ def _most(scale: Scale) -> List[Row]:
             case = f"{score}, {count} nuclei, {side}×{side}"
             rows += [
                 limit(case, seconds, 2),
-                limit(f"{case}: memory", [worker.last["peak_mib"]], 2048, "MiB"),
+                limit(f"{case}: memory", [Cost(worker.last["peak_mib"])], 2048, "MiB"),
             ]
+    return rows
+
+
+def _dense(scale: Scale) -> List[Row]:
+    """AJI+ against AJI, which needs no matching, and on a map in which every pixel is an
+    instance.
+    """
+    count, side = scale.dense_nuclei
+    pair = label_maps(count, side)
+    costs = race(
+        {name: timed(lambda name=name: SCORES[name](*pair)) for name in ("AJI+", "AJI")}, scale
+    )
+    rows = [row(f"AJI+, {count} nuclei, {side}×{side}", costs["AJI+"], "AJI", costs["AJI"], 0.4)]
+
+    ids = np.arange(1, scale.ids**2 + 1, dtype=np.int32).reshape(scale.ids, scale.ids)
+    dominoes = (ids + 1) // 2
+    seconds = race({"": timed(lambda: aji.aji_plus(ids, dominoes))}, scale)[""]
+    case = f"AJI+, an id per pixel, {scale.ids}×{scale.ids}"
+    return [*rows, limit(case, seconds, 2)]
+
+
+def _growth(scale: Scale) -> List[Row]:
+    rows = []
+    pairs = {f"{side}×{side}": label_maps(side * side // DENSITY, side) for side in scale.growth}
+    work = {size: true.size for size, (true, _) in pairs.items()}
+    for name, score in SCORES.items():
+        contenders = {
+            size: timed(lambda pair=pair, score=score: score(*pair)) for size, pair in pairs.items()
+        }
+        rows += growth(name, work, race(contenders, scale))
     return rows

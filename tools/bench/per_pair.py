@@ -1,5 +1,5 @@
-"""AJI, AJI+ and PQ as they are usually written: a full-size mask per instance, and every
-overlapping pair by itself.
+"""AJI, AJI+ and PQ as HoVer-Net's evaluation code and what follows it compute them: a full-size
+mask per instance, every overlapping pair by itself, and for AJI+ a table of all instances.
 """
 
 from __future__ import annotations

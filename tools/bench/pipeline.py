@@ -15,14 +15,15 @@ from typing import Callable, Iterator, List, Tuple
 import cv2
 import numpy as np
 
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
 from common.imaging.tiling import slice_with_step
+from common.imaging.writing import write_png
 from common.training import encoders
 from reproductions.tnbc_linknet import data, model
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import PROFILES, Config
 from tools.bench.scale import Scale
-from tools.bench.timing import Row, compare, installed, race, row, timed
+from tools.bench.timing import Cost, Row, compare, installed, race, row, timed
 
 # isort: split
 # TensorFlow comes after the CUDA libraries that `common` prepares.
@@ -74,7 +75,7 @@ def _epochs(folder: Path, config: Config, scale: Scale) -> List[Row]:
 
     targets = dict.fromkeys(peers, 3.0)
     size = f"{config.input_size}×{config.input_size}"
-    work = f"decode, CLAHE, augment, batch: {len(plan)} pictures of {size} from {len(ids)} files"
+    work = f"decode, CLAHE, augment, batch: {len(plan)} images of {size} from {len(ids)} files"
     first = compare(
         f"{work}, first epoch",
         lambda: epoch(data.load(folder, ids, config)),
@@ -91,7 +92,7 @@ def _epochs(folder: Path, config: Config, scale: Scale) -> List[Row]:
 def _epoch(
     read: Callable, folder: Path, ids: List[str], plan: np.ndarray, config: Config
 ) -> List[Pair]:
-    """Prepare the pictures of a plan one after the other, each from its file, as a Python generator
+    """Prepare the images of a plan one after the other, each from its file, as a Python generator
     for Keras does.
     """
     prepare = encoders.preprocessing(config.encoder)
@@ -156,7 +157,7 @@ def _albumentations_reader(albumentations, config: Config) -> Callable:
 
 
 def _beside_training(folder: Path, config: Config, scale: Scale) -> List[Row]:
-    """Steps on pictures made while training against steps on one batch that is there already."""
+    """Steps on images made while training against steps on one batch that is there already."""
     samples = data.load(folder, sorted(data.patients(folder)), config)
     network = model.build(config)
     real = data.batches(samples, config, epoch=0).take(scale.steps)
@@ -171,21 +172,23 @@ def _beside_training(folder: Path, config: Config, scale: Scale) -> List[Row]:
         contenders, replace(scale, seconds=4 * scale.seconds)
     )  # a round takes half a minute
     size = f"{config.input_size}×{config.input_size}"
-    case = f"{scale.steps} training steps on files, Linknet, {config.encoder}, {size}, batch {config.batch_size}"
+    trained = f"Linknet, {config.encoder}, {size}, batch {config.batch_size}"
+    case = f"{scale.steps} training steps on files, {trained}"
     return [row(case, costs["real"], "synthetic input", costs["synthetic"], 0.95)]
 
 
 def _slices(scale: Scale) -> List[Row]:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (1024, 1024, 3), np.uint8) for _ in range(scale.slices)]
-    case = f"{scale.slices} images of 1024×1024 into 225 tiles each of {SLICE}×{SLICE}, in batches of {BATCH}"
+    tiles = f"225 tiles each of {SLICE}×{SLICE}, in batches of {BATCH}"
+    case = f"{scale.slices} images of 1024×1024 into {tiles}"
     rows = compare(
         case,
         lambda: _digest(_cut(images, STEP)),
         {READ_AGAIN: lambda: _digest(_written_and_read(images))},
         scale,
     )
-    peaks = [_allocated(images, step) for step in (STEP, 2 * STEP)]
+    peaks = [Cost(_allocated(images, step)) for step in (STEP, 2 * STEP)]
     return [*rows, row(f"{case}: memory", peaks[:1], "64 tiles each", peaks[1:], 0.9, unit="MiB")]
 
 

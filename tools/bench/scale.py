@@ -17,6 +17,8 @@ class Scale:
     seconds: float  # after which a comparison begins no further round
     nuclei: Tuple[Tuple[int, int], ...]
     most_nuclei: Tuple[int, int]
+    dense_nuclei: Tuple[int, int]  # where AJI+ is held against AJI
+    ids: int  # side of the map in which every pixel is an instance
     growth: Tuple[int, ...]
     image: int  # cut side by side
     blended: int  # cut with overlap
@@ -38,7 +40,9 @@ FULL = Scale(
     seconds=20,
     nuclei=((80, 512), (1200, 2048)),
     most_nuclei=(5000, 4096),
-    growth=(512, 1024, 2048, 4096),
+    dense_nuclei=(80_000, 8192),
+    ids=512,
+    growth=(512, 1024, 2048, 4096, 8192),
     image=8192,
     blended=4096,
     pipeline=(10, 512),
@@ -56,6 +60,8 @@ QUICK = Scale(
     seconds=2,
     nuclei=((80, 512), (300, 1024)),
     most_nuclei=(1250, 2048),
+    dense_nuclei=(20_000, 4096),
+    ids=512,
     growth=(512, 1024, 2048),
     image=2048,
     blended=1024,
@@ -74,6 +80,8 @@ SMOKE = Scale(
     seconds=0,
     nuclei=((20, 256),),
     most_nuclei=(20, 256),
+    dense_nuclei=(300, 512),
+    ids=64,
     growth=(64, 128),
     image=512,
     blended=512,

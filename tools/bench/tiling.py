@@ -1,4 +1,6 @@
-"""Cutting and merging: against patchify, empatches and tiler, plain copies, and as images grow."""
+"""Cutting and merging: against patchify, empatches, tiler and MONAI, plain copies, and as images
+grow.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from typing import List
 import numpy as np
 
 from common.imaging import tiling
+from tools.bench.child import TORCH_PYTHON, torch_worker
 from tools.bench.scale import Scale
-from tools.bench.timing import Row, compare, growth, installed, race, row, timed
+from tools.bench.timing import Cost, Row, compare, growth, installed, missing, race, row, timed
 
 TILE = 256
 CLASSES = 3
@@ -28,9 +31,10 @@ blend = functools.partial(
 )
 
 
-def run(scale: Scale) -> List[Row]:
+def run(scale: Scale, torch_python: Path = TORCH_PYTHON) -> List[Row]:
     """Measure everything about tiling."""
-    return _side_by_side(scale) + _blended(scale) + _memory(scale) + _growth(scale)
+    rows = _side_by_side(scale) + _blended(scale) + _beside_monai(scale, torch_python)
+    return rows + _memory(scale) + _growth(scale)
 
 
 def cut_and_merge(image: np.ndarray) -> np.ndarray:
@@ -84,13 +88,33 @@ def _blended(scale: Scale) -> List[Row]:
         return cutter.merge_patches(*cutter.extract_patches(image, TILE, overlap=0.5), mode="avg")
 
     return compare(
-        f"split, overlap 50 %, blend, {scale.blended}×{scale.blended}×{CLASSES} float32",
+        _blended_case(scale),
         lambda: blend(image),
         {"tiler": tiler and with_tiler, "empatches": empatches and with_empatches},
         scale,
         {"tiler": 5, "empatches": 2},
         same=lambda ours, theirs: np.allclose(ours, theirs, atol=1e-5),
     )
+
+
+def _blended_case(scale: Scale) -> str:
+    return f"split, overlap 50 %, blend, {scale.blended}×{scale.blended}×{CLASSES} float32"
+
+
+def _beside_monai(scale: Scale, python: Path) -> List[Row]:
+    """MONAI in a process of its own; its Gaussian weights stand where Hann's do here."""
+    case, peer = _blended_case(scale), "MONAI"
+    options = {"side": scale.blended, "channels": CLASSES, "tile": TILE, "overlap": 0.5}
+    worker = torch_worker(python, "tools.bench.torch_tiling:blending", **options)
+    if worker is None:
+        return [missing(case, peer, 1)]
+    image = np.random.default_rng(0).random((scale.blended, scale.blended, CLASSES), np.float32)
+    error = float(np.abs(blend(image) - image).max())
+    with worker:
+        if max(error, worker.facts["error"]) > 1e-5:
+            raise AssertionError(f"{case}: errors {error} here, {worker.facts['error']} by {peer}")
+        costs = race({"": timed(lambda: blend(image)), peer: worker}, scale)
+    return [row(case, costs[""], peer, costs[peer], 1)]
 
 
 def _memory(scale: Scale) -> List[Row]:
@@ -112,7 +136,7 @@ def _memory(scale: Scale) -> List[Row]:
         return peak / 2**20
 
     side = scale.blended
-    few, all_of_them = allocated(side // 4), allocated(side)
+    few, all_of_them = Cost(allocated(side // 4)), Cost(allocated(side))
     case = f"split, overlap 50 %, blend from disk to disk, {side}×{side}×{CLASSES}: memory"
     return [row(case, [all_of_them], "a sixteenth of the pixels", [few], 0.9, unit="MiB")]
 

@@ -2,7 +2,8 @@
 machine's noise hits all.
 
 A row's ratio is the median over the rounds of (peer's cost / our cost), so above 1 means that ours
-is cheaper.
+is cheaper. Wall time tells what a user waits for; on a shared machine the least wall time and the
+processor time say what the work itself takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,20 @@ from tools.bench.scale import Scale
 SHORTEST = 0.05  # seconds: a faster call is repeated this long, and its mean counts
 
 
+class Cost(NamedTuple):
+    """What a call costs: seconds, the mean of a round; or MiB, which have no minimum and no
+    processor time.
+    """
+
+    wall: float
+    least: float = np.nan  # wall seconds of the fastest call of the round
+    cpu: float = np.nan  # processor seconds, all threads of the process
+
+    def scaled(self, factor: float) -> Cost:
+        """Give the cost of `factor` times the work, if it grows in proportion."""
+        return Cost(self.wall * factor, self.least * factor, self.cpu * factor)
+
+
 class Row(NamedTuple):
     """One line of results/bench/*.csv: the cost of a case here and elsewhere, each the median of
     `n` rounds.
@@ -31,11 +46,16 @@ class Row(NamedTuple):
     unit: str = "s"
     ratio: float = np.nan  # theirs / ours, median of the rounds
     target: float = np.nan  # least ratio that is wanted
-    spread: float = (
-        np.nan
-    )  # half the interquartile range of the rounds' ratios, relative to `ratio`
+    # Half the interquartile range of the rounds' ratios, relative to `ratio`.
+    spread: float = np.nan
     n: int = 0
     note: str = ""
+    ours_least: float = np.nan  # fastest call of all rounds
+    theirs_least: float = np.nan
+    ratio_least: float = np.nan
+    ours_cpu: float = np.nan  # processor time, medians
+    theirs_cpu: float = np.nan
+    ratio_cpu: float = np.nan  # median of the rounds
 
 
 def compare(
@@ -73,11 +93,11 @@ def compare(
     ]
 
 
-def race(contenders: Mapping[str, Callable[[], float]], scale: Scale) -> Dict[str, List[float]]:
+def race(contenders: Mapping[str, Callable[[], Cost]], scale: Scale) -> Dict[str, List[Cost]]:
     """Call all contenders in turn, every other round backwards, and give the costs that they
     return, by round.
     """
-    costs: Dict[str, List[float]] = {name: [] for name in contenders}
+    costs: Dict[str, List[Cost]] = {name: [] for name in contenders}
     began = time.perf_counter()
     for number in range(scale.rounds):
         names = list(contenders)
@@ -88,54 +108,65 @@ def race(contenders: Mapping[str, Callable[[], float]], scale: Scale) -> Dict[st
     return costs
 
 
-def timed(function: Callable[[], Any]) -> Callable[[], float]:
-    """Return a function that calls `function`, often if it is fast, and gives the seconds of one
+def timed(function: Callable[[], Any]) -> Callable[[], Cost]:
+    """Return a function that calls `function`, often if it is fast, and gives the cost of one
     call.
     """
 
-    def seconds() -> float:
-        calls, began = 0, time.perf_counter()
+    def cost() -> Cost:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        calls, least, before = 0, np.inf, began
         while True:
             function()
             calls += 1
-            passed = time.perf_counter() - began
-            if passed >= SHORTEST:
-                return passed / calls
+            now = time.perf_counter()
+            least, before = min(least, now - before), now
+            if now - began >= SHORTEST:
+                return Cost((now - began) / calls, least, (time.process_time() - began_cpu) / calls)
 
-    return seconds
+    return cost
 
 
 def row(
     case: str,
-    ours: List[float],
+    ours: List[Cost],
     peer: str,
-    theirs: List[float],
+    theirs: List[Cost],
     target: Optional[float] = None,
     note: str = "",
     unit: str = "s",
 ) -> Row:
     """Summarise the costs of two contenders, round by round."""
-    ratios = np.array(theirs) / np.array(ours)
-    low, middle, high = np.percentile(ratios, (25, 50, 75))
+    here, there = np.array(ours, float), np.array(theirs, float)
+    ratios = there / here
+    low, middle, high = np.percentile(ratios[:, 0], (25, 50, 75))
     spread = (high - low) / 2 / middle if len(ratios) > 2 else np.nan
-    wanted = np.nan if target is None else target
+    ours_wall, _, ours_cpu = np.median(here, axis=0)
+    theirs_wall, _, theirs_cpu = np.median(there, axis=0)
+    ours_least, theirs_least = here[:, 1].min(), there[:, 1].min()
     return Row(
-        case,
-        np.median(ours),
-        peer,
-        np.median(theirs),
-        unit,
-        middle,
-        wanted,
-        spread,
-        len(ratios),
-        note,
+        case=case,
+        ours=ours_wall,
+        peer=peer,
+        theirs=theirs_wall,
+        unit=unit,
+        ratio=middle,
+        target=np.nan if target is None else target,
+        spread=spread,
+        n=len(ratios),
+        note=note,
+        ours_least=ours_least,
+        theirs_least=theirs_least,
+        ratio_least=theirs_least / ours_least,
+        ours_cpu=ours_cpu,
+        theirs_cpu=theirs_cpu,
+        ratio_cpu=np.median(ratios[:, 2]),
     )
 
 
-def limit(case: str, cost: List[float], most: float, unit: str = "s") -> Row:
+def limit(case: str, cost: List[Cost], most: float, unit: str = "s") -> Row:
     """Hold a cost against the most that is allowed."""
-    return row(case, cost, "limit", [most] * len(cost), target=1, unit=unit)
+    return row(case, cost, "limit", [Cost(most)] * len(cost), target=1, unit=unit)
 
 
 def missing(
@@ -146,7 +177,7 @@ def missing(
 
 
 def growth(
-    case: str, work: Mapping[str, float], costs: Mapping[str, List[float]], target: float = 0.8
+    case: str, work: Mapping[str, float], costs: Mapping[str, List[Cost]], target: float = 0.8
 ) -> List[Row]:
     """Hold the cost of each size against growth in proportion from the first; both are given by the
     size's name.
@@ -154,7 +185,7 @@ def growth(
     smallest, *larger = work
     rows = []
     for size in larger:
-        in_proportion = [cost * work[size] / work[smallest] for cost in costs[smallest]]
+        in_proportion = [cost.scaled(work[size] / work[smallest]) for cost in costs[smallest]]
         rows.append(
             row(
                 f"{case}, {size}",

@@ -28,7 +28,8 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "failed": "Görüntü incelenemedi ({reason}). Başka bir görüntü deneyin.",
         "too_many_bytes": "“{name}” çok büyük: dosya en çok {megabytes} MB olabilir.",
         "too_many_pixels": "“{name}” çok büyük: görüntü en çok {side} × {side} piksel içerebilir.",
-        "unreadable": "“{name}” okunamadı. Bozulmamış bir PNG, JPEG, TIFF veya tek kareli DICOM dosyası "
+        "unreadable": "“{name}” okunamadı. Bozulmamış bir PNG, JPEG, TIFF veya tek kareli DICOM "
+        "dosyası "
         "yükleyin.",
         "findings": "Bulgular",
         "none": "Bu eşikte bulgu yok. Bu, tümör olmadığı anlamına gelmez.",
@@ -51,7 +52,8 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "title": "Tumour detection in brain MR images",
         "subtitle": "Mask R-CNN, {network} · research interface",
         "notice": "Research use only. Not for diagnosis.",
-        "synthetic": "This model was trained on synthetic images: what it finds means nothing and only "
+        "synthetic": "This model was trained on synthetic images: what it finds means nothing and "
+        "only "
         "shows the page.",
         "upload": "Upload image",
         "detect": "Detect tumour",
@@ -71,7 +73,8 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "too_many_bytes": "“{name}” is too large: a file may have at most {megabytes} MB.",
         "too_many_pixels": "“{name}” is too large: an image may have at most {side} × {side} "
         "pixels.",
-        "unreadable": "“{name}” could not be read. Upload an undamaged PNG, JPEG, TIFF or single-frame "
+        "unreadable": "“{name}” could not be read. Upload an undamaged PNG, JPEG, TIFF or "
+        "single-frame "
         "DICOM file.",
         "findings": "Findings",
         "none": "No finding at this threshold. That does not mean that there is no tumour.",

@@ -40,6 +40,13 @@ def test_one_unlimited_tile_is_histogram_equalisation():
         np.testing.assert_array_equal(clahe(IMAGE, 256, (1, 1), "rgb")[..., channel], alone)
 
 
+@pytest.mark.parametrize("limit", [1e3, 1e12, np.inf])
+def test_a_huge_limit_is_none(limit):
+    # As a number of pixels it overflows in OpenCV, which then clips most of all.
+    unlimited = clahe(IMAGE, clip_limit=256)
+    np.testing.assert_array_equal(clahe(IMAGE, clip_limit=limit), unlimited)
+
+
 def test_the_grid_is_rows_by_columns():
     grey = IMAGE[..., 0]
     below, beside = grey.copy(), grey.copy()
@@ -92,8 +99,15 @@ def test_sizes_that_the_grid_does_not_divide():
         (IMAGE[..., :2], {}),
         (IMAGE[:0], {}),
         (IMAGE[0, 0], {}),
+        (np.ma.masked_equal(IMAGE, 150), {}),
         (IMAGE, {"clip_limit": 0}),
+        (IMAGE, {"clip_limit": -np.inf}),
+        (IMAGE, {"clip_limit": np.nan}),
         (IMAGE, {"tile_grid": (0, 8)}),
+        (IMAGE, {"tile_grid": (8.5, 8)}),
+        (IMAGE, {"tile_grid": (8, np.nan)}),
+        (IMAGE, {"tile_grid": (8,)}),
+        (IMAGE, {"tile_grid": (8, 10**6)}),
         (IMAGE, {"colour_space": "luv"}),
     ],
 )

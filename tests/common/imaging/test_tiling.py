@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from common.imaging import tiling
 
@@ -223,6 +224,146 @@ def test_unfit_arguments_are_refused(options):
     options = {"predict": lambda inputs: inputs, "tile": 4, **options}
     with pytest.raises(ValueError, match="got .+"):
         tiling.predict_tiled(np.zeros((5, 9)), **options)
+
+
+def whole(inputs):
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.uint8, 300),
+        (np.int8, 200),
+        (np.uint8, -1),
+        (np.uint8, 0.5),
+        (np.uint8, 1.0),
+        (np.float16, 70_000),
+        (np.float32, 1e39),
+        (np.float32, 2**24 + 1),
+        (bool, 2),
+        (np.float32, 1j),
+    ],
+)
+def test_no_value_wraps_overflows_or_loses_its_fraction_on_the_way_into_out(dtype, value):
+    out = np.zeros((5, 9), dtype)
+    with pytest.raises(ValueError, match="out must hold every predicted value, got"):
+        tiling.predict_tiled(np.full((5, 9), value), whole, 4, out=out)
+
+
+def test_a_later_batch_of_another_dtype_does_not_wrap():
+    def counting(inputs):
+        counting.calls += 1
+        return np.full(inputs.shape, 200 * counting.calls, np.int64 if counting.calls > 1 else "u1")
+
+    counting.calls = 0
+    with pytest.raises(ValueError, match="got uint8 for int64 from 400 to 400"):
+        tiling.predict_tiled(np.zeros((4, 8)), counting, 4, batch=1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [(np.uint8, [0, 255]), (np.float32, [0.1, -np.inf, np.nan]), (np.float16, [0, 2048])],
+)
+def test_out_takes_what_it_can_hold(dtype, values):
+    image = np.array([values * 3])
+    out = np.zeros(image.shape, dtype)
+    tiling.predict_tiled(image, whole, 4, overlap=1, out=out)
+    np.testing.assert_array_equal(out, image.astype(dtype))
+
+
+def test_blending_checks_values_too():
+    with pytest.raises(ValueError, match="got float16 for float64"):
+        tiling.predict_tiled(
+            np.full((5, 9), 7e4), whole, 4, blend="hann", out=np.zeros((5, 9), np.float16)
+        )
+
+
+def test_out_must_be_an_array_of_its_own():
+    image = np.zeros((5, 9))
+    with pytest.raises(ValueError, match="out must not share memory with the image"):
+        tiling.predict_tiled(image, whole, 4, out=image[:])
+    with pytest.raises(ValueError, match="got list"):
+        tiling.predict_tiled(image, whole, 4, out=image.tolist())
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, 0.5, True, "4"])
+def test_sizes_are_whole_numbers(size):
+    image = np.zeros((5, 9))
+    calls = [
+        lambda: tiling.pad_to_multiple(image, size),
+        lambda: tiling.split(image, size),
+        lambda: tiling.merge(np.zeros((1, 4, 4)), (size, 4)),
+        lambda: tiling.slice_with_step(image, size, 1),
+        lambda: tiling.slice_with_step(image, 2, size),
+        lambda: tiling.predict_tiled(image, whole, size),
+        lambda: tiling.predict_tiled(image, whole, 4, batch=size),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="must be a whole number of at least 1, got"):
+            call()
+    if size != 0:
+        with pytest.raises(ValueError, match="overlap must be a whole number of at least 0, got"):
+            tiling.predict_tiled(image, whole, 8, overlap=size)
+
+
+def test_masked_arrays_are_refused():
+    image = np.ma.masked_equal(np.eye(8), 0)
+    calls = [
+        lambda: tiling.pad_to_multiple(image, 4),
+        lambda: tiling.split(image, 4),
+        lambda: tiling.merge(image[None], (8, 8)),
+        lambda: tiling.slice_with_step(image, 4, 4),
+        lambda: tiling.predict_tiled(image, whole, 4),
+        lambda: tiling.predict_tiled(np.eye(8), lambda _: image[None], 8),
+        lambda: tiling.predict_tiled(np.eye(8), whole, 4, out=image),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="must be no masked array"):
+            call()
+
+
+@pytest.mark.parametrize("reach", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(40, 40), (33, 61), (9, 50)])
+def test_with_enough_overlap_a_network_of_bounded_reach_has_no_seams(reach, shape):
+    image = np.random.default_rng(0).random(shape)
+
+    def network(inputs):
+        # Every pixel depends on those up to `reach` away, and borders are padded with zeros.
+        size = 2 * reach + 1
+        return ndimage.uniform_filter(inputs, (0, size, size), mode="constant")
+
+    expected = network(image[None])[0]
+    options = {"tile": 20, "overlap": 2 * reach}
+    cropped = tiling.predict_tiled(image, network, **options)
+    np.testing.assert_allclose(cropped, expected, atol=1e-12)
+    blended = tiling.predict_tiled(image, network, **options, blend="hann")
+    assert np.abs(blended - expected).max() > 1e-3
+    with_less = tiling.predict_tiled(image, network, 20, overlap=2 * reach - 2)
+    assert np.abs(with_less - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile", "overlap", "batch", "blend"),
+    [
+        ((15, 7), 2, 0, 1000, None),
+        ((15, 7), 6, 1, 1000, None),
+        ((16, 7), 80, 20, 7, None),
+        ((16, 7), 80, 40, 7, "hann"),
+    ],
+)
+def test_the_sliding_window_cases_of_monai(shape, tile, overlap, batch, blend):
+    # A function that adds 1 gives the image plus 1, whatever the sizes; windows there need not be
+    # square, and constant and Gaussian weights stand where None and "hann" do here.
+    result = tiling.predict_tiled(
+        np.ones((*shape, 3), np.float32),
+        lambda inputs: inputs + 1,
+        tile,
+        overlap=overlap,
+        batch=batch,
+        blend=blend,
+    )
+    np.testing.assert_allclose(result, np.full((*shape, 3), 2), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (2, 3, 4, 5)])

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from common.metrics import aji, dice
+from common.metrics import aji, dice, matching
 
 SCORES = (aji.aji, aji.aji_plus, lambda true, pred: aji.panoptic_quality(true, pred).pq)
 
@@ -243,6 +246,10 @@ def test_views_of_any_layout_are_read_in_raster_order():
         (np.zeros(4, int), np.zeros(4, int)),
         (np.zeros((2, 2, 1), int), np.zeros((2, 2, 1), int)),
         (np.zeros((2, 2)), np.zeros((2, 2), int)),
+        (np.zeros((2, 2), int), np.full((2, 2), np.nan)),
+        (np.zeros((2, 2), int), np.zeros((2, 2), complex)),
+        (np.zeros((2, 2), int), np.array([["1", "2"], ["0", "0"]])),
+        (np.zeros((2, 2), int), np.array([[1, None], [0, 0]])),
         (np.zeros((2, 2), int), np.full((2, 2), -1)),
         (np.array([[1, -7]]), np.zeros((1, 2), int)),
     ],
@@ -251,6 +258,33 @@ def test_what_is_no_pair_of_label_maps_is_refused(true, pred):
     for score in SCORES:
         with pytest.raises(ValueError, match="got .+"):
             score(true, pred)
+
+
+def test_masked_arrays_are_refused():
+    plain = np.array([[1, 0, 2]])
+    masked = np.ma.masked_equal(plain, 2)
+    for score in SCORES:
+        for maps in ((masked, plain), (plain, masked)):
+            with pytest.raises(ValueError, match="must be no masked array"):
+                score(*maps)
+    with pytest.raises(ValueError, match="mask must be no masked array"):
+        aji.instances(np.ma.masked_equal([[1, 0]], 0))
+
+
+@pytest.mark.parametrize("empty", ["skip", None, 1j, "nan"])
+def test_a_policy_that_is_no_number_is_refused(empty):
+    for maps in ((np.zeros((2, 2), int),) * 2, (np.eye(2, dtype=int),) * 2):
+        for score in (aji.aji, aji.aji_plus, aji.panoptic_quality):
+            with pytest.raises(ValueError, match="empty must be a number, got"):
+                score(*maps, empty=empty)
+
+
+def test_scores_are_plain_numbers():
+    maps = np.array([[1, 1, 2]]), np.array([[1, 0, 2]])
+    for score in SCORES:
+        assert type(score(*maps)) is float
+        assert type(score(np.zeros((2, 2), int), np.zeros((2, 2), int))) is float
+    assert [type(value) for value in aji.panoptic_quality(*maps)] == [float] * 3 + [int] * 3
 
 
 def test_connectivity_decides_about_corners():
@@ -319,3 +353,31 @@ def test_chains_of_overlapping_nuclei_are_matched_in_time():
     result = aji.aji_plus(true, pred)
     assert time.perf_counter() - start < 2
     assert 0.3 < result < 0.34
+
+
+def test_the_cost_of_aji_plus_grows_with_the_pixels_alone():
+    """An id per pixel, and rows of dominoes whose chain never ends: all of it once took minutes."""
+    side = 512
+    ids = np.arange(1, side * side + 1, dtype=np.int32).reshape(side, side)
+    start = time.perf_counter()
+    assert aji.aji_plus_counts(ids, ids[::-1].copy()) == (ids.size, ids.size)
+    assert aji.aji_plus_counts(ids, (ids + 1) // 2) == (ids.size // 2, ids.size * 3 // 2)
+    assert aji.aji_plus((ids + 1) // 2, (ids + 2) // 2) == pytest.approx(1 / 3, abs=1e-4)
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT names no real images")
+def test_real_nuclei_are_matched_as_by_scipy(monkeypatch):
+    paths = sorted(Path(os.environ["DATA_ROOT"]).glob("tnbc/GT_*/*.png"))
+    if not paths:
+        pytest.skip("no TNBC images in DATA_ROOT")
+    for path in paths[::5]:
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0
+        true, shifted = aji.instances(mask), aji.instances(np.roll(mask, (5, 7), axis=(0, 1)))
+        rough = aji.instances(cv2.erode(mask.astype(np.uint8), np.ones((5, 5))))
+        for pred in (shifted, rough, true[::-1]):
+            counts = []
+            for call in (10**9, -(10**9)):  # by the searches in Python, by scipy
+                monkeypatch.setattr(matching, "_CALL", call)
+                counts.append(aji.aji_plus_counts(true, pred))
+            assert counts[0] == counts[1]

@@ -127,6 +127,12 @@ def test_skipping_every_image_leaves_no_score(reduction):
         (np.zeros(3, int), np.full(3, 2), 2),
         (np.full(3, -1), np.zeros(3, int), 2),
         (np.full(3, 255, np.uint8), np.zeros(3, bool), 3),
+        (np.full(3, 2**63, np.uint64), np.zeros(3, int), 3),
+        (np.zeros(3, int), np.zeros(3, int), 2.5),
+        (np.zeros(3, int), np.zeros(3, int), 0),
+        (np.zeros(3, int), np.zeros(3, int), True),
+        (np.ma.masked_equal([0, 1, 1], 1), np.zeros(3, int), 2),
+        (np.zeros(3, int), np.ma.masked_equal([0, 1, 1], 1), 2),
     ],
 )
 def test_what_is_no_pair_of_class_maps_is_refused(true, pred, classes):
@@ -142,6 +148,14 @@ def test_what_is_no_pair_of_class_maps_is_refused(true, pred, classes):
         np.ones((2, 2)),
         np.zeros((0, 2, 2), int),
         np.stack([PERFECT, 0 * PERFECT]),
+        -PERFECT,
+        np.array([[5, -1], [2, 3]]),
+        np.array([[1, 0], [0, 2**63]], np.uint64),
+        np.array([[1, 0], [0, 2**63 - 1]]),
+        np.full((4, 2, 2), 2**60),
+        np.ones((2, 2), bool),
+        np.ma.masked_equal(PERFECT, 60),
+        [PERFECT, np.ma.masked_equal(PERFECT, 60)],
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(matrices):
@@ -150,7 +164,37 @@ def test_what_is_no_confusion_matrix_is_refused(matrices):
             score(matrices)
 
 
-def test_unknown_options_are_refused():
-    for options in ({"reduction": "mean"}, {"empty": "ignore"}):
-        with pytest.raises(ValueError, match="got '(mean|ignore)'"):
-            dice.dice(PERFECT, **options)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reduction": "mean"},
+        {"empty": "ignore"},
+        {"empty": None},
+        {"class_index": 2},
+        {"class_index": -1},
+        {"class_index": 0.5},
+        {"class_index": True},
+    ],
+)
+def test_unknown_options_are_refused(options):
+    for score in SCORES:
+        with pytest.raises(ValueError, match="got .+"):
+            score(PERFECT, **options)
+
+
+def test_the_score_of_a_class_is_a_float_and_other_results_are_arrays():
+    stack = np.stack([PERFECT, MISSED])
+    for matrices in (PERFECT, stack):
+        for reduction in ("per_image", "pooled"):
+            for score in (*SCORES, dice.accuracy):
+                assert type(score(matrices, reduction=reduction)) is float
+            for score in SCORES:
+                assert score(matrices, reduction=reduction, class_index=None).shape == (2,)
+    for score in (*SCORES, dice.accuracy):
+        assert score(stack, reduction=None).shape == (2,)
+
+
+def test_large_counts_do_not_overflow():
+    large = np.array([[0, 2**60], [0, 2**61]])
+    assert dice.dice(large) == pytest.approx(4 / 5)
+    assert dice.iou(large) == pytest.approx(2 / 3)
