@@ -4,6 +4,7 @@ Every command imports this package first, so that what holds for all of them beg
 after Ctrl-C, no Python variables of the user's, and TensorFlow's environment.
 """
 
+import io
 import os
 import sys
 
@@ -45,7 +46,7 @@ if is_command():
     if given:
         _restart_without(given)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if isinstance(stream, io.TextIOWrapper):  # not where it is closed, or in a notebook
             stream.reconfigure(errors="backslashreplace")  # for names that the terminal has not
 
 import warnings  # noqa: E402

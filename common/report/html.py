@@ -100,8 +100,8 @@ def render(results: Path, project: Path = PROJECT) -> str:
 
 
 def without_thumbnails(page: str) -> str:
-    """Leave out the bytes of thumbnails, which differ between versions of the library that compresses
-    them.
+    """Leave out the bytes of thumbnails, which differ between versions of the library that
+    compresses them.
 
     The checksums of the files that they were made from stay.
     """

@@ -42,7 +42,9 @@ def embed(paths: Iterable[Path]) -> Dict[Path, Thumbnail]:
     for path, image in images.items():
         width, height = (max(1, round(side * scales[path] * shrink)) for side in image.size)
         stream = io.BytesIO()
-        image.resize((width, height), Image.LANCZOS).save(stream, "WEBP", quality=QUALITY, method=2)
+        image.resize((width, height), Image.Resampling.LANCZOS).save(
+            stream, "WEBP", quality=QUALITY, method=2
+        )
         source = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
         embedded[path] = Thumbnail(
             source, hashlib.sha256(path.read_bytes()).hexdigest(), width, height

@@ -29,7 +29,7 @@ def curves(paper: Paper) -> List[Tuple[Sequence[str], Mapping[str, Markup]]]:
             values.setdefault((quantity, run.config.get(quantity)), []).extend(finite)
     scales = {key: svg.round_scale([0, *found]) for key, found in values.items() if found}
     differing = _differing(trained)
-    found = []
+    found: List[Tuple[Sequence[str], Mapping[str, Markup]]] = []
     for run in trained:
         own = {
             name: scale for (name, kind), scale in scales.items() if kind == run.config.get(name)

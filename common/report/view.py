@@ -270,7 +270,7 @@ def _weights(results: pandas.DataFrame, trained: Sequence[Run]) -> str:
     joined = [names.split(" + ") for names in results["encoder_weights"].unique()]
     used = list(dict.fromkeys(name for names in joined for name in names if name != "any"))
     pairs = {(run.config.get("encoder"), run.config.get("encoder_weights")) for run in trained}
-    own = sorted((encoder, name) for encoder, name in pairs if encoder and name in used)
+    own = sorted((str(encoder), str(name)) for encoder, name in pairs if encoder and name in used)
     if not used:
         return ""
     candidates = [name for name in used if name in ("imagenet", "none")] or used

@@ -109,7 +109,7 @@ class _Results:
             had = sum(one in self.lines[trial] for one in places)
             return (-had, *trials.distance(*trial))
 
-        return min(self.lines, key=order, default=None)
+        return min(self.lines, key=order) if self.lines else None
 
     def is_quoted(self, where: Place) -> bool:
         """Whether the paper quotes this number from others."""
@@ -166,20 +166,20 @@ def _places(one: Claimed) -> Tuple[Place, Place]:
 def _comparison(one: Claimed, trial: Trial, results: _Results) -> Comparison:
     better, worse = _places(one)
     lines = [results.lines[trial].get(place) for place in (better, worse)]
-    scored_on = [results.test_images(place, trial[1]) for place in (better, worse)]
+    scored_on = [_frozen(results.test_images(place, trial[1])) for place in (better, worse)]
     if None in scored_on or better[1:2] == worse[1:2] and better[2] != worse[2]:
         scored_on = [None, None]  # unknown, or the claim itself compares different images
     sides = [
-        _side(place, line, _label(place, one, results), ids and _frozen(ids), results)
+        _side(place, line, _label(place, one, results), ids, results)
         for place, line, ids in zip((better, worse), lines, scored_on)
     ]
     drawn = any(line is None or not math.isnan(line.image_se) for line in lines)
     over_images = _over_images(better, worse, drawn, results)
-    return Comparison(*sides, _metric(one, results), drawn, over_images)
+    return Comparison(sides[0], sides[1], _metric(one, results), drawn, over_images)
 
 
-def _frozen(ids: Mapping[int, frozenset]) -> frozenset:
-    return frozenset(ids.items())
+def _frozen(ids: Optional[Mapping[int, frozenset]]) -> Optional[frozenset]:
+    return None if ids is None else frozenset(ids.items())
 
 
 def _side(place: Place, line: Any, label: str, ids: Optional[frozenset], results: _Results) -> Side:
@@ -222,8 +222,9 @@ def _over_images(better: Place, worse: Place, drawn: bool, results: _Results) ->
     """Standard error of the difference over the test images: of the paper's number of them where
     they are drawn, of all where they are given.
     """
-    counts = [_test_images(place, drawn, results) for place in (better, worse)]
-    if None in counts:
+    known = [_test_images(place, drawn, results) for place in (better, worse)]
+    counts = [count for count in known if count is not None]
+    if len(counts) < len(known):
         return None
     sides = [
         spread.Side(results.references[table], row, metric, count)

@@ -136,7 +136,7 @@ def is_synthetic(title: str) -> bool:
 
 def total(papers: Sequence[Overview]) -> Summary:
     """Add up the summaries of all papers."""
-    added = Counter()
+    added: Counter = Counter()
     for one in papers:
         added.update(dataclasses.asdict(one.summary))
     names = [field.name for field in dataclasses.fields(Summary)]

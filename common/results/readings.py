@@ -221,7 +221,8 @@ def _largest_move(block: pandas.DataFrame) -> Any:
             continue
         base: Set[str] = set(filter(None, default["reading"].iloc[0].split(",")))
         for line in lines.itertuples():
-            changed: Set[str] = set(filter(None, line.reading.split(","))) - base
+            choices: Set[str] = set(filter(None, line.reading.split(",")))
+            changed = choices - base
             if len(changed) != 1:
                 continue
             move = abs(line.value - default["value"].iloc[0])

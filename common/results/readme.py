@@ -85,11 +85,11 @@ def _overview(name: str, papers: Sequence[Overview], folder: Path, project: Path
         head = ("paper", "task and data", "the paper says", "ours", "its numbers")
         return _grid(head, lines)
     if name == "claims":
-        lines = [line for one in papers for line in _claim_lines(one, upwards)]
-        return _grid(("paper", "claim", "verdict", "why"), lines)
-    lines = [line for one in papers for line in _table_lines(one, upwards, project)]
-    head = ("paper", "table", "command", "protocol, profile", "regenerated", "verdicts")
-    return _grid(head, lines)
+        claimed = [line for one in papers for line in _claim_lines(one, upwards)]
+        return _grid(("paper", "claim", "verdict", "why"), claimed)
+    made = [line for one in papers for line in _table_lines(one, upwards, project)]
+    columns = ("paper", "table", "command", "protocol, profile", "regenerated", "verdicts")
+    return _grid(columns, made)
 
 
 def _answer(papers: Sequence[Overview]) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
@@ -75,6 +76,8 @@ def build(config: Config, initialise: bool = True) -> Trainable:
     Raises:
         InputError: the weights cannot be fetched, read, or belong to another network.
     """
+    if config.encoder_weights == "coco":
+        config = replace(config, weights_layout="matterport")
     settings = _settings(config)
     shape = (config.input_size, config.input_size, 3)
     decay = keras.regularizers.L2(config.weight_decay / 2)

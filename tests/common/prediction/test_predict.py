@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 from common.prediction import command, objects, predict
 from tests.common.prediction.conftest import GreyPredictor, classes_of
 

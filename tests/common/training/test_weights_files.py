@@ -160,6 +160,14 @@ def test_a_whole_file_is_read_layer_by_layer_and_array_by_array(tmp_path):
         weights_files.check(path)
 
 
+def test_counters_of_an_optimiser_are_no_weights(tmp_path, here):
+    def count(file):
+        file["optimizer_weights/iteration:0"] = 7
+
+    with weights_files.opened(keras_file(tmp_path / "weights.h5", count)) as file:
+        assert len([array.read() for array in file.arrays()]) == 4
+
+
 def test_long_lists_of_names_are_put_together_again(tmp_path, here):
     def spread(file):
         del file.attrs["layer_names"]
