@@ -29,7 +29,7 @@ from common.imaging.decoding import Decoded, Mapping, Options, Source
 from common.imaging.levels import GreyRange
 
 MEMORY = 3 << 30  # bytes, beyond what the process needs for itself
-WAITING = 5  # the longest wait for an answer, as a multiple of the computing time
+WAITING = 30  # the longest wait for an answer, as a multiple of the computing time
 _SERVE = "from common.imaging import isolation; isolation.serve()"
 _ERRORS = {kind.__name__: kind for kind in (InputError, limits.TooManyPixels)}
 _serving = False  # whether this is such a process
@@ -183,8 +183,10 @@ class _Worker:
 
     def end(self) -> None:
         self.process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.communicate()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 class _Pool:

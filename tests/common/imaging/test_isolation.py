@@ -36,7 +36,7 @@ def sabotage(tmp_path, monkeypatch):
 
 
 READER = """
-from common.imaging import readers, tiff
+from common.imaging import isolation, readers, tiff
 
 def read(*request):
     if request[2] == "bad":
@@ -68,7 +68,8 @@ def misbehaving(code):
 def test_a_file_that_brings_its_decoder_down_is_named_and_the_next_is_read(
     tiff, sabotage, code, words
 ):
-    sabotage(misbehaving(code) + "from common.imaging import limits; limits.SECONDS = 0.2")
+    limits = "from common.imaging import limits; limits.SECONDS = 0.2; isolation.WAITING = 3"
+    sabotage(misbehaving(code) + limits)
     with pytest.raises(InputError, match=rf"bad: .*{words}"):
         read(tiff.read_bytes(), name="bad")
     np.testing.assert_array_equal(read(tiff).pixels[..., 0], GREY)
