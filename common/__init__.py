@@ -26,6 +26,9 @@ def is_command() -> bool:
 
     Until the module of `python -m` is found, which takes importing its packages, it is called -m.
     """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing and multiprocessing.parent_process():
+        return False  # a part of one, which has its arguments
     return sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "medseg"
 
 
