@@ -13,7 +13,8 @@ from PIL import Image
 import reproductions
 from common.datasets import manifests
 from common.errors import InputError
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from common.prediction.predictor import Way
 from common.training import predictions
 from reproductions import command
