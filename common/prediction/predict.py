@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.imaging.levels import GreyRange
 from common.imaging.listing import shown
 from common.prediction import command, finished_runs, masks, one_image, record, source, worth
 from common.prediction.command import Options
@@ -66,6 +67,7 @@ class _Batch:
 
     def __init__(self, predictor: Predictor, options: Options, writing: Writing):
         self.predictor, self.options, self.writing = predictor, options, writing
+        self.grey_range = GreyRange.parse(options.grey_range) if options.grey_range else None
         self.counts = {"predicted": 0, "skipped": 0, "failed": 0}
         self.failures: List[str] = []
         self.taken: Dict[str, Item] = {}
@@ -109,7 +111,7 @@ class _Batch:
             _tell(item, line)
 
     def _predict(self, item: Item) -> Dict[str, Any]:
-        image = source.load(item, self.options.grey_range)
+        image = source.load(item, self.grey_range)
         shape = image.pixels.shape[:2]
         steps = self.predictor.steps(shape, self.options.way)
         with tqdm(

@@ -13,8 +13,10 @@ from pydicom.data import get_testdata_file
 from common.errors import InputError
 from common.prediction import dicom_seg, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
-from tests.common.prediction.conftest import BRIGHT, DARK, classes_of
+from common.prediction.predictor import TargetClass
 
+DARK = TargetClass(1, "dark spot", (255, 80, 64), ("52988006", "Lesion"))
+BRIGHT = TargetClass(2, "bright spot", (64, 220, 120), ("52988006", "Lesion"))
 CLASSES = (DARK, BRIGHT)
 
 
@@ -23,7 +25,7 @@ def objects_of(labels):
     return objects.components(labels, levels, CLASSES, 8)
 
 
-def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey):
+def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     path = masks.write_classes(tmp_path, "a", labels, CLASSES)
     with Image.open(path) as image:
@@ -34,7 +36,7 @@ def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey):
         assert (shown[labels == target.value] == target.colour).all()
 
 
-def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, monkeypatch):
+def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, classes_of, monkeypatch):
     monkeypatch.setattr(mapped, "LARGE", 1000)
     labels = np.tile(classes_of(grey), (7, 5))
     path = masks.write_classes(tmp_path, "a", labels, CLASSES)
@@ -46,7 +48,9 @@ def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, monkeypatch)
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_an_overlay_tints_classes_and_carries_its_legend(tmp_path, grey, monkeypatch, large):
+def test_an_overlay_tints_classes_and_carries_its_legend(
+    tmp_path, grey, classes_of, monkeypatch, large
+):
     if large:
         monkeypatch.setattr(mapped, "LARGE", 1000)
     labels = classes_of(grey)
@@ -79,7 +83,7 @@ def test_instances_are_numbered_in_16_or_32_bits(tmp_path):
     np.testing.assert_array_equal(tifffile.imread(large), numbers * 10_000)
 
 
-def test_geojson_is_valid_and_in_the_form_of_qupath(tmp_path, grey):
+def test_geojson_is_valid_and_in_the_form_of_qupath(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     found = objects_of(labels)
     qupath.write(tmp_path / "a.geojson", found.objects, CLASSES, "a.png")
@@ -122,7 +126,7 @@ def objects_entry(one, shape):
     return {"number": one.number, **coco.annotation(one, shape), "centroid": one.centroid}
 
 
-def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, grey):
+def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     journal = Journal(tmp_path, CLASSES)
     for name in ("b", "a", "killed"):

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -13,11 +14,10 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.imaging.writing import write_png
 from common.prediction import command, objects, predict
-from tests.common.prediction.conftest import GreyPredictor, classes_of
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, capsys, grey_predictor):
     """Runs `medseg predict` with GreyPredictor; gives the exit code and what was printed."""
     folder = tmp_path / "runs/grey/a"
     folder.mkdir(parents=True)
@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch, capsys):
     ):
         (folder / name).write_text(json.dumps(content))
 
-    def call(*words, load=lambda folders: GreyPredictor()):
+    def call(*words):
         words = ["x", *map(str, words), "--runs-root", str(tmp_path / "runs")]
         if "--out" not in words:
             words += ["--out", str(tmp_path / "out")]
@@ -37,7 +37,7 @@ def run(tmp_path, monkeypatch, capsys):
         code = 0
         try:
             options = command.parse("grey")
-            predict.run("grey", options, load, lambda folder: (folder,))
+            predict.run("grey", options, lambda folders: grey_predictor(), lambda folder: (folder,))
         except SystemExit as exit_:
             code = exit_.code
         except InputError as error:
@@ -64,7 +64,7 @@ def mask(path):
 
 
 def test_a_folder_gives_everything_about_each_image_and_tells_of_the_bad_one(
-    run, images, tmp_path, grey
+    run, images, tmp_path, grey, classes_of
 ):
     code, out, err = run(images, "--save-probabilities")
     assert code == 1 and err.count("\n") == 1 and "bad.png" in err
@@ -111,14 +111,14 @@ def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
     assert code == 2 and "--pattern *.xyz" in err
 
 
-def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey):
+def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, classes_of):
     write_png(tmp_path / "other/a.png", grey[:20])
     code, _, err = run(images / "a.png", tmp_path / "other/a.png")
     assert code == 1 and err.count("\n") == 1 and "other/a.png" in err
     np.testing.assert_array_equal(mask(tmp_path / "out/a_mask.png"), classes_of(grey))
 
 
-def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey):
+def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey, classes_of):
     write_png(tmp_path / "truth/a_mask.png", grey)
     for words in (
         [images, "--out", tmp_path / "truth"],
@@ -187,9 +187,10 @@ MEASURED = """
     from common.prediction.predictor import Way
     from common.prediction.source import Item, load
     from pathlib import Path
-    from tests.common.prediction.conftest import GreyPredictor
+    import runpy
 
-    path, out = map(Path, sys.argv[1:])
+    path, out, stand_in = map(Path, sys.argv[1:])
+    GreyPredictor = runpy.run_path(str(stand_in))["GreyPredictor"]
     mapped.LARGE = objects.MOST_PIXELS = 1 << 20
     predictor = GreyPredictor()
     writing = one_image.Writing(out, "Grey", "", Journal(out, predictor.classes), True)
@@ -207,7 +208,7 @@ MEASURED = """
 """
 
 
-def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, monkeypatch):
+def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, classes_of):
     side = 4200  # 53 MB of pixels, and 53 MB of labels and probabilities together
     tile = np.kron(np.array([[20, 120], [250, 20]], np.uint8), np.ones((128, 128), np.uint8))
     tile = np.repeat(tile[..., None], 3, axis=-1)
@@ -216,8 +217,10 @@ def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, monkeypatch)
     options = {"photometric": "rgb", "compression": "zlib"}
     tifffile.imwrite(path, tiles, shape=(side, side, 3), dtype=np.uint8, tile=(256, 256), **options)
     (tmp_path / "out").mkdir()
-    code = [sys.executable, "-c", textwrap.dedent(MEASURED), str(path), str(tmp_path / "out")]
-    done = subprocess.run(code, cwd=PROJECT, capture_output=True, text=True)
+    stand_in = Path(__file__).with_name("conftest.py")
+    words = [str(path), str(tmp_path / "out"), str(stand_in)]
+    command = [sys.executable, "-c", textwrap.dedent(MEASURED), *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     highest, after = map(float, done.stdout.split())
     assert highest < 25 and after < 25
