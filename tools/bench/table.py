@@ -77,8 +77,7 @@ def regeneration(
     def step() -> int:
         tnbc.table1(request)
         with folder:
-            return len(
-                (root / "results" / "demo" / tnbc.PAPER / "table1.csv").read_text().splitlines()
-            )
+            table = root / "results" / "demo" / "tnbc_linknet" / "table1.csv"
+            return len(table.read_text().splitlines())
 
     return step, {}
