@@ -75,7 +75,7 @@ def regeneration(
     )
 
     def step() -> int:
-        tnbc.table1(request)
+        tnbc.paper.targets["table1"].run(request)
         with folder:
             table = root / "results" / "demo" / "tnbc_linknet" / "table1.csv"
             return len(table.read_text().splitlines())
