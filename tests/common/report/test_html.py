@@ -267,17 +267,17 @@ def test_text_has_the_contrast_of_wcag_aa(scheme):
 
 
 @pytest.fixture
-def results(tmp_path):
-    """A copy of what was regenerated without any training."""
-    shutil.copytree(RESULTS / "busi_resnext_unet", tmp_path / "busi_resnext_unet")
-    return tmp_path
+def results(project, monkeypatch):
+    """The results of the small project, which the command then works on."""
+    monkeypatch.setattr(html.render, "__defaults__", (project,))
+    return project / "results"
 
 
 def test_the_command_writes_and_checks(results, capsys):
     html.main(["--results", str(results)])
     assert "written: " in capsys.readouterr().out
     html.main(["--results", str(results), "--check"])
-    (results / "busi_resnext_unet/params.csv").unlink()
+    (results / "alpha/ablation.csv").unlink()
     with pytest.raises(SystemExit):
         html.main(["--results", str(results), "--check"])
     assert "run `make report` and commit" in capsys.readouterr().err
@@ -299,10 +299,10 @@ def test_other_compression_of_thumbnails_is_no_change(project):
 
 def test_a_damaged_result_leaves_the_old_page(results, capsys):
     files.write_text(results / html.NAME, "old")
-    (results / "busi_resnext_unet/params.csv").write_text("broken")
+    (results / "alpha/table1.csv").write_text("broken")
     with pytest.raises(SystemExit):
         html.main(["--results", str(results)])
-    assert "params.csv" in capsys.readouterr().err
+    assert "table1.csv" in capsys.readouterr().err
     assert (results / html.NAME).read_text() == "old"
 
 
