@@ -18,7 +18,9 @@ LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
 
 
 class Item(NamedTuple):
-    """One image to predict: its file, the name of its results, and its frame from 1 if chosen."""
+    """One image to predict: its file, the printable name of its results, and its frame from 1 if
+    one is chosen.
+    """
 
     path: Path
     name: str
@@ -58,7 +60,7 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     """
     for path in inputs:
         if path.suffix.lower() in LISTS and path.is_file():
-            yield from (Item(listed, result_name(listed)) for listed in _listed(path))
+            yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))
         elif path.is_dir():
             found = listing.images(path, pattern)
             within = [one for one in found if out.resolve() not in one.resolve().parents]
@@ -66,9 +68,9 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
                 raise InputError(f"{shown(path)}: no image matches --pattern {pattern} in it")
             for one in within:
                 parents = one.relative_to(path).parent.parts
-                yield Item(one, "_".join([*parents, result_name(one)]))
+                yield Item(one, shown("_".join([*parents, result_name(one)])))
         else:
-            yield Item(path, result_name(path))
+            yield Item(path, shown(result_name(path)))
 
 
 def frames(item: Item, frame: Frame) -> List[Item]:

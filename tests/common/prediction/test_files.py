@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 from pathlib import Path
 
 import geojson
@@ -165,6 +167,17 @@ def test_dicom_seg_reads_back_as_the_mask_of_its_image(tmp_path, name):
     assert [one.SegmentLabel for one in seg.SegmentSequence] == [one.name for one in CLASSES]
     for number, frame in enumerate(seg.pixel_array, 1):
         np.testing.assert_array_equal(frame, labels == number)
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed")
+def test_dciodvfy_finds_no_error_in_a_segmentation(tmp_path):
+    source = Path(get_testdata_file("CT_small.dcm"))
+    labels = np.zeros((128, 128), np.uint8)
+    labels[5:20, 5:30] = 1
+    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    told = subprocess.run(["dciodvfy", tmp_path / "seg.dcm"], capture_output=True, text=True)
+    errors = [line for line in told.stderr.splitlines() if line.startswith("Error")]
+    assert "Segmentation" in told.stdout + told.stderr and not errors
 
 
 def test_what_a_segmentation_cannot_refer_to_is_named(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -109,6 +111,39 @@ def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
     assert code == 1 and "1 predicted, 1 failed" in out and "nothing.png" in err
     code, _, err = run(images, "--pattern", "*.xyz", "--out", tmp_path / "third")
     assert code == 2 and "--pattern *.xyz" in err
+
+
+def test_names_that_are_no_utf8_or_too_long_stop_nothing(run, tmp_path, grey):
+    strange = os.fsdecode(b"x\xfe\n.png")
+    long = "y" * 250 + ".png"
+    for name in (strange, long, "a.png"):
+        write_png(tmp_path / "a.png", grey)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "a.png", tmp_path / "in" / name)
+    code, out, err = run(tmp_path / "in")
+    assert code == 1 and err.count("\n") == 1 and "too long" in err and "2 predicted" in out
+    assert (tmp_path / "out" / "x\\xfe\\n_mask.png").exists()
+    assert len(pandas.read_csv(tmp_path / "out/images.csv")) == 2
+
+
+def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
+    pages = [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    code, _, err = run(tmp_path / "pages.tif")
+    assert code == 1 and "--frame" in err
+    assert run(tmp_path / "pages.tif", "--frame", "all")[0] == 0
+    expected = classes_of(grey[::-1])
+    np.testing.assert_array_equal(mask(tmp_path / "out/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "2", "--out", tmp_path / "second")[0] == 0
+    np.testing.assert_array_equal(mask(tmp_path / "second/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "9", "--out", tmp_path / "third")[0] == 1
+
+
+def test_how_16_bits_became_8_is_kept(run, tmp_path, grey):
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "a.png")
+    assert run(tmp_path / "a.png", "--range", "0,4095")[0] == 0
+    table = pandas.read_csv(tmp_path / "out/images.csv")
+    assert "0 to 4095" in table["grey_levels"][0]
 
 
 def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, classes_of):
