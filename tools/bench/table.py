@@ -60,7 +60,7 @@ def regeneration(
     folder = tempfile.TemporaryDirectory()
     root = Path(folder.name)
     tnbc_phantom.write(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
-    tnbc.ENSEMBLE = tuple(networks)
+    tnbc.MEMBERS = tuple(tnbc.Row(encoder, {"encoder": encoder}) for encoder in networks)
     PROFILES["paper"] = dataclasses.replace(PROFILES["paper"], epochs=epochs, input_size=side)
     if stock:
         encoders.build = functools.partial(encoders.build, fast=False)
@@ -68,6 +68,7 @@ def regeneration(
     request = cli.Request(
         data_root=root / "data",
         protocol="published",
+        seeds=(0,),
         encoder_weights="none",
         precision=precision,
         runs_root=root / "runs",
