@@ -4,6 +4,7 @@ Every command imports this package first, so that what holds for all of them beg
 after Ctrl-C, no Python variables of the user's, and TensorFlow's environment.
 """
 
+import io
 import os
 import sys
 
@@ -25,7 +26,11 @@ def is_command() -> bool:
 
     Until the module of `python -m` is found, which takes importing its packages, it is called -m.
     """
-    return sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "medseg"
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing and multiprocessing.parent_process():
+        return False  # a part of one: it takes over the arguments, and then the module
+    started = getattr(sys.modules["__main__"], "__file__", None) or ""
+    return sys.argv[:1] == ["-m"] or os.path.basename(started) == "medseg"
 
 
 def _restart_without(foreign: list) -> None:
@@ -45,7 +50,7 @@ if is_command():
     if given:
         _restart_without(given)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if isinstance(stream, io.TextIOWrapper):  # not where it is closed, or in a notebook
             stream.reconfigure(errors="backslashreplace")  # for names that the terminal has not
 
 import warnings  # noqa: E402

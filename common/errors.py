@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # Until this module is imported Ctrl-C shows a traceback, so it imports what Python has at hand:
 # `signal` and `typing` take longer than all the rest.
-import _signal as signal
+import _signal as signal  # type: ignore[import-not-found]
 import errno
 import functools
 import os
@@ -138,7 +138,7 @@ def _status(error: BaseException) -> Optional[int]:
         return 128 + signal.SIGPIPE
     if isinstance(error, OSError):
         missing = error.errno == errno.ENOENT and error.filename
-        remedy = _REMEDY_OF_A_MISSING_FILE if missing else _REMEDIES.get(error.errno)
+        remedy = _REMEDY_OF_A_MISSING_FILE if missing else _REMEDIES.get(error.errno or 0)
         if remedy is None:
             return None
         what = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"

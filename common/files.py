@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO, Iterator, Optional
+from typing import Any, BinaryIO, Iterator, Optional
 
 import yaml
 
@@ -109,7 +109,7 @@ def checksum(path: Path | str, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def read_yaml(path: Path | str) -> object:
+def read_yaml(path: Path | str) -> Any:
     """Read a YAML file of mappings, lists, texts, numbers and booleans: no tags, and no key twice.
 
     Size, depth, aliases and the length of integers are limited (`YAML_BYTES`, …), so that no file

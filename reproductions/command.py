@@ -97,6 +97,26 @@ def predict(words: List[str]) -> None:
     predict.run(paper, options, predictor.load, predictor.partners)
 
 
+def evaluate(words: List[str]) -> None:
+    """Score a folder of masks that any tool has made."""
+    from common.prediction import evaluate as evaluation
+
+    paper, rest = _paper(words, "evaluate")
+    options = evaluation.parse(paper, rest)
+    scoring = importlib.import_module(f"reproductions.{paper}.mask_scoring").scoring
+    evaluation.run(paper, options, scoring)
+
+
+def export(words: List[str]) -> None:
+    """Export a finished run as ONNX."""
+    from common.prediction import export as exporting
+
+    options = exporting.parse(words)
+    paper = exporting.paper_of(options.run, reproductions.names())
+    predictor = importlib.import_module(f"reproductions.{paper}.predictor")
+    exporting.run(options, predictor.load)
+
+
 def module(name: str) -> Callable[[List[str]], None]:
     """Give the function that runs a module with the words as its command line."""
     return lambda words: _run(name, words)
@@ -115,7 +135,9 @@ COMMANDS: Dict[str, Command] = {
         "draw a figure of the paper from its networks",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
-    "predict": Command("PAPER INPUT… --out DIR [OPTIONS]", "predict images of your own", predict),
+    "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
+    "evaluate": Command("PAPER PREDICTIONS TRUTH", "score masks made by any tool", evaluate),
+    "export": Command("RUN [--out DIR]", "write a trained network as ONNX", export),
     "data": Command(
         "PAPER [--data-root DIR]", "find or download its data and verify them", find_data
     ),
@@ -136,6 +158,9 @@ COMMANDS: Dict[str, Command] = {
     ),
     "audit": Command(
         "", "check the published numbers against arithmetic", module("common.published.audit")
+    ),
+    "claims": Command(
+        "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
 }

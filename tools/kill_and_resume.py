@@ -2,8 +2,9 @@
 `make kill-and-resume KILLS=20`.
 
 A training that is killed any number of times has to end with the files of one that was left alone:
-weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile on synthetic images, on the processor; the exit code is 1 where anything differs.
-What was measured stands in docs/reliability.md.
+weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile
+on synthetic images, on the processor; the exit code is 1 where anything differs. What was measured
+stands in docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -79,19 +80,16 @@ def kill_and_compare(
     outcome = Outcome(paper)
     data, folder = folder / "data", folder / paper
     began = time.monotonic()
-    lasting = attempt(paper, data, folder / "whole")
+    lasting = attempt(paper, data, folder / "whole") or {}  # None is only for a killed one
     outcome.seconds = time.monotonic() - began
     expected = run_folder(folder / "whole")
     while True:
         broken = folder / f"broken{outcome.finished}"
-        while (
-            len(outcome.killed) < kills and stage_of(broken) <= EPOCHS
-        ):  # one kill after training is enough
+        # One kill after training is enough.
+        while len(outcome.killed) < kills and stage_of(broken) <= EPOCHS:
             stage = moments.randint(stage_of(broken), EPOCHS + 1)
-            if (
-                attempt(paper, data, broken, Kill(stage, moments.random() * lasting.get(stage, 0)))
-                is not None
-            ):
+            kill = Kill(stage, moments.random() * lasting.get(stage, 0))
+            if attempt(paper, data, broken, kill) is not None:
                 break
             outcome.killed.append(struck(broken))
             progress.tell(paper, outcome.killed[-1])
@@ -104,6 +102,12 @@ def kill_and_compare(
             shutil.rmtree(broken)
         if len(outcome.killed) >= kills:
             return outcome
+
+
+def _due(kill: Kill, begun: Dict[int, float]) -> bool:
+    """Whether the moment to kill has come, by when each stage has begun."""
+    since = [moment for stage, moment in begun.items() if stage >= kill.stage]
+    return bool(since) and time.monotonic() - since[0] >= kill.seconds
 
 
 def attempt(
@@ -132,12 +136,9 @@ def attempt(
         while process.poll() is None:
             if sessions(runs_root) != before:  # before that it imports, and has nothing to lose
                 begun.setdefault(stage_of(runs_root), time.monotonic())
-            since = [moment for stage, moment in begun.items() if kill and stage >= kill.stage]
-            if since and time.monotonic() - since[0] >= kill.seconds:
+            if kill and _due(kill, begun):
                 process.kill()
-                if (
-                    process.wait() == -signal.SIGKILL
-                ):  # else it has ended by itself in the last instant
+                if process.wait() == -signal.SIGKILL:  # else it ended in the last instant
                     return None
             time.sleep(0.02)
     finally:

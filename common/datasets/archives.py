@@ -149,9 +149,9 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
                         for m in tar
                     )
     except (*_DAMAGE, OSError) as error:
-        # The decompressors raise bare OSErrors; those with a number are the system's, such as a
-        # full disk.
-        if isinstance(error, OSError) and error.errno is not None:
+        # The decompressors raise bare OSErrors, and damaged offsets lead before the beginning;
+        # others are the system's, such as a full disk.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise InputError(f"{archive}: damaged archive ({' '.join(str(error).split())})") from None
 

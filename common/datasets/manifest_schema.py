@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from common.datasets.downloads import Source
 from common.errors import InputError
@@ -123,7 +123,7 @@ def _is_count(value: object, most: int) -> bool:
     return type(value) is int and 0 <= value <= most
 
 
-def _check_archive(path: Path, raw: Mapping[str, object]) -> None:
+def _check_archive(path: Path, raw: Mapping[str, Any]) -> None:
     url, name = raw["url"], Archive(raw["url"]).filename
     if not re.match(r"https?://[^/\s]+/", url) or not url.isprintable():
         raise InputError(f"{path}: `url` must be an address of the web, got {url!r:.80}")

@@ -98,7 +98,9 @@ def find_first(names: Sequence[str], data_root: Path | str | None = None) -> Dat
 
 def first_present(names: Sequence[str], data_root: Path | str | None = None) -> str:
     """Name the data set that `find_first` finds, without verifying it."""
-    manifests = [load_manifest(name) for name in names] if data_root is not None else []
+    if data_root is None:
+        return names[0]
+    manifests = [load_manifest(name) for name in names]
     present = (m.name for m in manifests if _has_images(m, _place(m, Path(data_root))))
     return next(present, names[0])
 
@@ -116,7 +118,8 @@ def verify(manifest: Manifest, folder: Path) -> DataSet:
             f"{folder}: no such folder, expected it to hold {manifest.title} ({wanted})"
         )
     root = _unwrapped(manifest, folder)
-    title, expect, image_size = manifest.title, manifest.expect, manifest.image_size
+    title, expect = manifest.title, manifest.expect
+    image_size: Optional[Sequence[int]] = manifest.image_size
     synthetic = (root / PHANTOM).exists()
     if synthetic:
         title = f"{manifest.name} phantoms (synthetic)"
@@ -132,8 +135,9 @@ def verify(manifest: Manifest, folder: Path) -> DataSet:
     ]
     if missing:
         raise InputError(f"{root}: expected {title}, found {', '.join(missing)}")
-    for path in matching(root, manifest.images) if image_size else ():
-        _check_image(path, image_size, title)
+    if image_size:
+        for path in matching(root, manifest.images):
+            _check_image(path, image_size, title)
     if not synthetic:
         for path in {root / archive.filename for archive in manifest.archives if archive.keep}:
             _check_archive(manifest, path)

@@ -11,7 +11,7 @@ import csv
 import io
 import shutil
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import imagehash
 import numpy as np
@@ -106,8 +106,8 @@ def _resized(path: Path) -> Tuple[Image.Image, np.ndarray]:
     """An image of SIDE × SIDE, and its mask as bool."""
     mask_path = path.parent.parent / "masks" / path.name
     size = (SIDE, SIDE)
-    image = Image.fromarray(read_rgb(path)).resize(size, Image.BICUBIC)
-    mask = Image.fromarray(read_rgb(mask_path)).convert("L").resize(size, Image.BILINEAR)
+    image = Image.fromarray(read_rgb(path)).resize(size, Image.Resampling.BICUBIC)
+    mask = Image.fromarray(read_rgb(mask_path)).convert("L").resize(size, Image.Resampling.BILINEAR)
     return image, np.asarray(mask) > 127
 
 
@@ -136,6 +136,6 @@ def _bits(hashes: List[str]) -> np.ndarray:
     return np.unpackbits(values, axis=-1).astype(bool)
 
 
-def _save(image: Image.Image, path: Path, **options: int) -> None:
+def _save(image: Image.Image, path: Path, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)

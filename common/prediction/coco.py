@@ -45,7 +45,8 @@ def run_lengths(one: Object, shape: Tuple[int, int]) -> Dict[str, Any]:
     goes_on = starts[1:] == ends[:-1]
     starts, ends = starts[np.append(True, ~goes_on)], ends[np.append(~goes_on, True)]
     edges = np.stack([starts, ends], axis=1).ravel()
-    counts = np.diff(np.concatenate([[0], edges, [height * width]]))
+    rest = [height * width] if ends[-1] < height * width else []
+    counts = np.diff(np.concatenate([[0], edges, rest]).astype(int))
     uncompressed = {"counts": counts.tolist(), "size": [height, width]}
     packed = coco_mask.frPyObjects(uncompressed, height, width)
     return {"size": [height, width], "counts": packed["counts"].decode("ascii")}

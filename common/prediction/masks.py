@@ -12,7 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from common.files import atomic_path
-from common.prediction.mapped import LARGE, release
+from common.prediction import mapped
+from common.prediction.mapped import release
 from common.prediction.predictor import TargetClass
 
 TILE = 512  # of TIFF files, pixels
@@ -39,7 +40,7 @@ def write_classes(folder: Path, name: str, labels: np.ndarray, classes: Sequence
     colours = np.zeros((256, 3), np.uint8)
     for target in classes:
         colours[target.value] = target.colour
-    if labels.size <= LARGE:
+    if labels.size <= mapped.LARGE:
         image = Image.fromarray(labels)
         image.putpalette(colours.ravel().tolist())
         return _write_png(folder / f"{name}_mask.png", image, legend(classes))
@@ -51,7 +52,7 @@ def write_classes(folder: Path, name: str, labels: np.ndarray, classes: Sequence
 
 def write_levels(folder: Path, name: str, levels: np.ndarray) -> Path:
     """Write quantised probabilities, uint8 (H, W): the byte b stands for b/256 to (b + 1)/256."""
-    if levels.size <= LARGE:
+    if levels.size <= mapped.LARGE:
         image = Image.fromarray(np.ascontiguousarray(levels))
         return _write_png(folder / f"{name}.png", image, "probability times 256, rounded down")
     path = folder / f"{name}.tif"
@@ -63,7 +64,7 @@ def write_instances(folder: Path, name: str, numbers: np.ndarray, count: int) ->
     """Write a label map, int32 (H, W), as a PNG of 16 bits or, of more objects or pixels, a TIFF
     of 32.
     """
-    if numbers.size <= LARGE and count <= MOST_IN_PNG:
+    if numbers.size <= mapped.LARGE and count <= MOST_IN_PNG:
         image = Image.fromarray(numbers.astype(np.uint16))
         return _write_png(folder / f"{name}_instances.png", image, "number of the object")
     path = folder / f"{name}_instances.tif"

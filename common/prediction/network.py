@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Callable, Dict
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,12 @@ class Network:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Map float32 images (n, H, W, 3), prepared for the network, to its output."""
-        return self._call(tf.convert_to_tensor(images, tf.float32)).numpy()
+        try:
+            return self._call(tf.convert_to_tensor(images, tf.float32)).numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise InputError(
+                "not enough memory on the device; end other programs there, or use --device cpu"
+            ) from None
 
     def _forward(self, images: tf.Tensor) -> tf.Tensor:
         self.traces += 1  # Python comes by here only while TensorFlow traces
@@ -52,3 +58,23 @@ def load_weights(model: keras.Model, folder: Path) -> None:
             f"{folder / WEIGHTS}: not the weights of the network that config.json describes "
             f"({reason:.200}); name another run, or train it anew"
         ) from None
+
+
+def describe_scaling(scale: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:
+    """Say in numbers what a linear preparation does to uint8 RGB (…, 3): output channel i is
+    factor[i] times the input channel channels[i], plus offset[i].
+
+    Example:
+        >>> describe_scaling(lambda images: images[..., ::-1] / 2 - 1)["channels"]
+        [2, 1, 0]
+    """
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.uint8)
+    outputs = np.asarray(scale(probes.reshape(4, 1, 1, 3)), np.float64).reshape(4, 3)
+    slopes = (outputs[1:] - outputs[0]) / 255
+    channels = np.abs(slopes).argmax(axis=0)
+    return {
+        "step": "scale",
+        "channels": channels.tolist(),
+        "factor": [round(float(slopes[c, i]), 9) for i, c in enumerate(channels)],
+        "offset": [round(float(value), 6) for value in outputs[0]],
+    }

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from common.files import atomic_path
 from common.imaging.reading import to_rgb
-from common.prediction import masks
-from common.prediction.mapped import LARGE, release
+from common.prediction import mapped, masks
+from common.prediction.mapped import release
 from common.prediction.predictor import TargetClass
 
 OPACITY = 0.4
@@ -61,7 +61,7 @@ def write(
             release(image)
             release(labels)
 
-    if whole[0] * whole[1] > LARGE:
+    if whole[0] * whole[1] > mapped.LARGE:
         path = folder / f"{name}_overlay.tif"
         tiles = masks.cut_rows(rows(masks.TILE), whole[1])
         masks.write_tiles(path, whole, np.uint8, tiles, "rgb", description=f"{caption} {warning}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -137,3 +137,9 @@ class Predictor(abc.ABC):
     @abc.abstractmethod
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         """Summarise the scores per image of this network's own test images, as its table does."""
+
+    def preprocessing(self, member: Member) -> Optional[List[Dict[str, Any]]]:
+        """The steps from RGB, uint8, to what the network gets, for programs that run its ONNX form;
+        None where it has none.
+        """
+        return None

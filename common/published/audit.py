@@ -122,7 +122,8 @@ def _gather(paths: Sequence[Path]) -> List[_Paper]:
     """
     files: Dict[Path, List[Path]] = {}
     for path in paths:
-        yamls = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+        folder = path / "published" if (path / "published").is_dir() else path
+        yamls = sorted(folder.rglob("*.yaml")) if path.is_dir() else [path]
         tables = [yaml for yaml in yamls if yaml.name != schema.CLAIMS_FILE]
         if not tables:
             raise InputError(f"{path}: expected a folder with published tables (*.yaml)")

@@ -76,7 +76,7 @@ def _score(line: Dict[str, str], place: str, reference: PublishedTable) -> table
     images = _number(line, "images", place) if line.get("images") else None
     if (image_se is None) != (images is None):
         raise InputError(f"{place}: expected image_se and images together")
-    if image_se is not None and (image_se < 0 or images < 1):
+    if image_se is not None and images is not None and (image_se < 0 or images < 1):
         raise InputError(f"{place}: expected image_se from 0 and images from 1")
     return tables.Score(
         line["row"],

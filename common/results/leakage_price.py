@@ -1,9 +1,10 @@
 """The command behind `make …-leakage`: what other images of the test groups in training are worth.
 
-Where the Config has a field `leakage`, it is paired: each seed draws the test images once. Two networks train on equally many images, one of them on
-other images of the same patients or cases as well; both are scored on the same test images. Shown
-is the mean of their differences over seeds, with a t interval. Elsewhere the two protocols stand
-side by side, on test images of their own: unpaired, with Welch's interval.
+Where the Config has a field `leakage`, it is paired: each seed draws the test images once. Two
+networks train on equally many images, one of them on other images of the same patients or cases as
+well; both are scored on the same test images. Shown is the mean of their differences over seeds,
+with a t interval. Elsewhere the two protocols stand side by side, on test images of their own:
+unpaired, with Welch's interval.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
 
 
 def _difference(a: Dict[int, float], b: Dict[int, float], paired: bool) -> Dict[str, object]:
-    values = {
+    values: Dict[str, object] = {
         "difference": sum(a.values()) / len(a) - sum(b.values()) / len(b),
         "low": math.nan,
         "high": math.nan,

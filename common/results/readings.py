@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 import pandas
@@ -121,7 +121,7 @@ def sweep(
             alternatives.setdefault(name, []).append(row)
     for name, concerned in alternatives.items():
         asked = ",".join(filter(None, (_without(request.reading, name), name)))
-        other = replace(request, reading=asked, **_shorthands_without(request, name))
+        other = _without_shorthand(replace(request, reading=asked), name)
         if not train and not paper.is_trained(concerned, other, data_set):
             missing.append(name)
             continue
@@ -137,10 +137,12 @@ def _without(reading: str, name: str) -> str:
     return ",".join(pair for pair in pairs if pair.partition("=")[0] != setting)
 
 
-def _shorthands_without(request: Request, name: str) -> Dict[str, None]:
+def _without_shorthand(request: Request, name: str) -> Request:
     """A shorthand would win over the reading that sets the same."""
     setting = name.partition("=")[0]
-    return {setting: None} if setting in ("encoder_weights", "precision") else {}
+    if setting == "encoder_weights":
+        return replace(request, encoder_weights=None)
+    return replace(request, precision=None) if setting == "precision" else request
 
 
 def frame(
@@ -217,9 +219,10 @@ def _largest_move(block: pandas.DataFrame) -> Any:
         default = lines[lines["kind"] == "default"]
         if default.empty:
             continue
-        base = set(filter(None, default["reading"].iloc[0].split(",")))
+        base: Set[str] = set(filter(None, default["reading"].iloc[0].split(",")))
         for line in lines.itertuples():
-            changed = set(filter(None, line.reading.split(","))) - base
+            choices: Set[str] = set(filter(None, line.reading.split(",")))
+            changed = choices - base
             if len(changed) != 1:
                 continue
             move = abs(line.value - default["value"].iloc[0])

@@ -282,15 +282,18 @@ def judge_line(published: PublishedTable, metric: str, printed: str, line: Any) 
     return verdicts.not_comparable(verdict, list(filter(None, line.differences.split("; "))))
 
 
+def as_csv(frame: pd.DataFrame) -> str:
+    """Write what `build` or `compare` gave as the text of a CSV file."""
+    return frame.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
+
+
 def write(frame: pd.DataFrame, path: Path | str) -> bool:
     """Write what `build` or `compare` gave as CSV, atomically; equal frames give equal bytes.
 
     Returns:
         Whether the file has changed.
     """
-    form = f"%.{DECIMALS}f"
-    text = frame.to_csv(index=False, float_format=form, lineterminator="\n")
-    path = Path(path)
+    text, path = as_csv(frame), Path(path)
     if path.exists() and path.read_bytes() == text.encode("utf-8"):
         return False
     files.write_text(path, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Container, Hashable, List, Mapping, Tuple
+from typing import Any, Container, List, Mapping, Tuple
 
 from common.results.verdicts import Verdict
 
@@ -54,9 +54,7 @@ class Summary:
         )
 
 
-def summarise(
-    verdicts: Mapping[Hashable, Verdict], impossible: Container[Hashable] = ()
-) -> Summary:
+def summarise(verdicts: Mapping[Any, Verdict], impossible: Container[Any] = ()) -> Summary:
     """Count the verdicts on published numbers, keyed by their place.
 
     `impossible` holds the places of those that the audit finds cannot be right as printed. They

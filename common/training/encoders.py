@@ -30,7 +30,9 @@ from classification_models.weights import WEIGHTS_COLLECTION
 from segmentation_models.backbones.backbones_factory import Backbones
 
 bare_encoder = segmentation_models.inject_global_submodules(Backbones.get_backbone)
-GROUPS = 32  # cardinality of ResNeXt (Xie et al. 2017, Aggregated Residual Transformations), fixed in the library
+# Cardinality of ResNeXt (Xie et al. 2017, Aggregated Residual Transformations), fixed in the
+# library.
+GROUPS = 32
 
 
 class GroupedConv2D(keras.layers.Layer):

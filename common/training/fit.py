@@ -9,7 +9,6 @@ in one folder per epoch, renamed into place.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -26,6 +25,10 @@ from tqdm import tqdm
 from common import files
 from common.errors import InputError
 from common.training import deterministic, runs
+
+# Mean loss of an epoch from which a training has diverged. Those of segmentation begin between 0.1
+# and 100; a huge learning rate may end in 1e30, which is finite, instead of in NaN.
+LARGEST_LOSS = 1e9
 
 
 def start(seed: int, precision: str = "float32", deterministic_on_gpu: bool = True) -> None:
@@ -144,7 +147,7 @@ def fit(
                 "take smaller batches, or a device with more, where the same command resumes"
             ) from None
         used = float(keras.backend.get_value(model.optimizer.learning_rate))
-        _require_finite(logs["loss"][0], epoch + 1, used, title)
+        _require_no_divergence(logs["loss"][0], epoch + 1, used, title)
         scores = {name: float(values[0]) for name, values in logs.items()}
         if validate:
             scores.update({name: float(value) for name, value in validate(model).items()})
@@ -217,12 +220,11 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
         ) from None
 
 
-def _require_finite(loss: float, epoch: int, learning_rate: float, title: str) -> None:
-    if not math.isfinite(loss):
+def _require_no_divergence(loss: float, epoch: int, learning_rate: float, title: str) -> None:
+    if not abs(loss) < LARGEST_LOSS:  # which no NaN is either
         raise InputError(
-            f"{title}: the loss is {loss} in epoch {epoch}, with --learning-rate "
-            f"{learning_rate:g}; lower it, or "
-            "train in --precision float32"
+            f"{title}: the loss is {loss:g} in epoch {epoch}, with --learning-rate "
+            f"{learning_rate:g}: training has diverged; lower it, or train in --precision float32"
         )
 
 

@@ -230,7 +230,8 @@ def load_config(folder: Path, config_type: Type[ConfigType]) -> ConfigType:
         raise InputError(f"{path}: no such file, expected the folder of a finished training")
     stored = read_json(path)
     names = {one.name for one in dataclasses.fields(config_type)}  # type: ignore[arg-type]
-    strange = sorted(set(stored) - names - {"data"})
+    # Recorded of every paper, whether or not its Config has encoder weights.
+    strange = sorted(set(stored) - names - {"data", "encoder_weights"})
     if strange:
         raise InputError(f"{path}: {strange[0]}: no setting of this paper; name a run of it")
     values = {name: value for name, value in stored.items() if name in names}

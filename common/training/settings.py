@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -26,6 +25,7 @@ from common.errors import InputError
 
 # Fields that say which run this is. They are no settings of the paper's method.
 IDENTITY = ("protocol", "profile", "seed", "leakage")
+LARGEST = 3.4e38  # of a number of 32 bits, which training is done with
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def check(config: Any) -> None:
         values = value if isinstance(value, (tuple, list)) else (value,)
         numbers = [one for one in values if isinstance(one, (int, float))]
         option = f"--{name.replace('_', '-')} {' '.join(map(str, values))}"
-        if not all(math.isfinite(number) for number in numbers):
+        if not all(abs(number) <= LARGEST for number in numbers):  # which no NaN is
             raise InputError(f"{option}: expected a finite number")
         bounds = [_LIMITS[type(bound)](bound) for bound in setting.bounds]
         if not all(holds(number) for _, holds in bounds for number in numbers):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import h5py
 import numpy as np
@@ -89,7 +89,10 @@ class WeightsFile:
             return layers
 
     def arrays(self) -> Iterator[StoredArray]:
-        """All arrays of the file with their whole names, wherever in it they lie."""
+        """All arrays of the file with their whole names, wherever in it they lie.
+
+        Those of integers, such as an optimiser's count of steps, are left out.
+        """
         with self.named_errors():
             yield from self._below(self._file, "", set(), 0)
 
@@ -105,10 +108,10 @@ class WeightsFile:
             whole = f"{prefix}/{name}".lstrip("/")
             if isinstance(item, h5py.Group):
                 yield from self._below(item, whole, seen, depth + 1)
-            else:
+            elif not _counts(item):
                 yield self._array(item, whole)
 
-    def _child(self, group: h5py.Group, path: str) -> object:
+    def _child(self, group: h5py.Group, path: str) -> Any:
         """What lies at a path in a group, without following a link to elsewhere."""
         item: object = group
         for part in filter(None, path.split("/")):
@@ -121,7 +124,7 @@ class WeightsFile:
 
     def _names(self, group: object, attribute: str) -> List[str]:
         """A list of names, which Keras spreads over numbered attributes where it is long."""
-        attributes = getattr(group, "attrs", {})
+        attributes: Any = getattr(group, "attrs", {})
         numbered = [f"{attribute}{number}" for number in range(len(attributes))]
         parts = [attribute] if attribute in attributes else numbered
         names: List[str] = []
@@ -279,7 +282,7 @@ def is_matterport(path: Path) -> bool:
     no file, or a damaged one.
     """
     with contextlib.suppress(InputError), opened(path) as file, file.named_errors():
-        names = [*file._file]
+        names: List[Any] = [*file._file]
         if "model_weights" in names:
             names += file._child(file._file, "model_weights")
         return any("fpn_c5p5" in name for name in names)
@@ -314,6 +317,10 @@ def coco() -> Path:
             "command fetches it again"
         )
     return path
+
+
+def _counts(item: object) -> bool:
+    return isinstance(item, h5py.Dataset) and item.dtype.kind in "iub"
 
 
 def _text(name: object) -> str:

@@ -54,13 +54,13 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the initial weights and the order of the images."""
     encoder_weights: Annotated[
         str, Assumed("no initial weights are named; public notebooks start from COCO's", ("none",))
     ] = "imagenet"
-    """Initial weights: imagenet, none or an .h5 file, Keras' of the backbone without top or
-    Matterport's of the whole network.
+    """Initial weights: imagenet, coco (Matterport's of the whole network), none, or an .h5 file:
+    Keras' of the backbone without top, or one like Matterport's.
     """
     weights_layout: Annotated[
         Literal["keras", "matterport"], Assumed("follows from the weights file")

@@ -1,12 +1,14 @@
 """Find tumours in images: `python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN
 --out DIR`.
 
-Beside each mask (0, or 255 on a tumour) there is a picture of the image with boxes and tinted
-tumours, both PNG. For research and teaching, not for clinical use.
+Beside each mask (0, or 255 on a tumour) there is an overlay: the image with boxes and tinted
+tumours; both are PNG. An image that cannot be read is named, and the others are predicted all the
+same. For research and teaching, not for clinical use.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Tuple
@@ -18,6 +20,8 @@ from common.imaging import limits, reading, writing
 from common.imaging.listing import result_name, shown
 from common.training import cuda, runs
 from reproductions.brain_tumour_mask_rcnn import overlays
+from reproductions.brain_tumour_mask_rcnn.app import run_folders, wording
+from reproductions.brain_tumour_mask_rcnn.app.views import Views
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 from reproductions.brain_tumour_mask_rcnn.train import trainer
 
@@ -99,16 +103,30 @@ def main() -> None:
                 f"--out {options.out}: {shown(path)} lies there, perhaps with its true mask; take "
                 "another folder"
             )
+    network = run_folders.describe(options.run)
     cuda.announce()
     detector = load(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
     for path in options.images:
-        found = predict(path, detector, options.out, options.min_score)
+        try:
+            found = predict(path, detector, options.out, options.min_score)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
         listed = ", ".join(
-            f"{mask.sum()} pixels ({score:.2f})" for mask, score in zip(found.masks, found.scores)
+            f"{mask.sum()} pixels ({wording.score(float(score), 'en')})"
+            for mask, score in zip(found.masks, found.scores)
         )
         print(f"{shown(path)}: {listed or 'no tumour found'}")
     print(f"written: {options.out}/*_mask.png and *_overlay.png")
+    views = Views("en", network)
+    threshold = network.min_score if options.min_score is None else options.min_score
+    for sentence in (*views.stamps(), *views.measured_sentences(threshold)):
+        print(sentence)
+    if failed:
+        raise InputError(f"{failed} of {len(options.images)} images could not be predicted")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal, Union
 
-from annotated_types import Ge, Gt, Interval, MultipleOf
+from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
 
 from common.training import runs
@@ -60,7 +60,7 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the split, the initial weights, the order of the tiles and their augmentation."""
     leakage: Literal["off", "with", "without"] = "off"
     """Split of the leakage command: same test images, with or without other images of their

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,11 +20,11 @@ from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.imaging.tiling import slice_with_step
 from common.prediction import bands
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.brecahad_slicing import data, metrics, model, slicing
-from reproductions.brecahad_slicing.config import CONNECTIVITY, SIDE, THRESHOLD, Config
+from reproductions.brecahad_slicing.config import CONNECTIVITY, SCORING, SIDE, Config
 
 WINDOW = (SIDE, 1360)  # height and width of the paper's images
 LARGEST_WHOLE = 1 << 26  # pixels that go through the chain at once
@@ -63,11 +63,21 @@ class TumourNucleiPredictor(Predictor):
         self.title = f"{NAMES[member.config.encoder]} on tiles {member.config.tiles}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
-        threshold = THRESHOLD if way.threshold is None else way.threshold
+        threshold = SCORING.threshold if way.threshold is None else way.threshold
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
         return 1 if way.as_paper else bands.count(shape, self._window(), self._part(way))
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        config = member.config
+        chain = ["Gaussian 5x5", "sharpening 3x3", "median 3"] if config.preprocessing else []
+        return [
+            {"step": "filter", "filters": chain},
+            {"step": "resize", "size": config.side, "from": list(self._window())},
+            {"step": "cut", "size": slicing.tile_size(config)},
+            describe_scaling(data.scaled),
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal
 
-from annotated_types import Ge, Gt, Interval, MultipleOf
+from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
 
 from common.training import runs
@@ -42,7 +42,7 @@ class Config:
     """Split by image (published) or with near-duplicate images on one side (corrected)."""
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the split, the initial weights and the order of the patches."""
     encoder_weights: Annotated[
         str,

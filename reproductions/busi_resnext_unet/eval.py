@@ -46,7 +46,7 @@ def differences(config: Config, data_set: DataSet) -> Sequence[str]:
 
 
 def duplicate_group(table: pandas.DataFrame, config: Config) -> Sequence[Any]:
-    """The unit that the protocol splits by: the image or, under `corrected`, its near-duplicates."""
+    """The unit that the protocol splits by: the image or, under `corrected`, its duplicates."""
     ids = [name.partition(")")[0] + ")" for name in table["id"]]  # patches belong to their image
     if config.protocol == "published":
         return ids

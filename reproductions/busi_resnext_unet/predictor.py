@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -14,10 +14,10 @@ import pandas
 from common.imaging.reading import to_rgb
 from common.prediction import bands
 from common.prediction.mapped import release
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
-from reproductions.busi_resnext_unet import metrics, model
+from reproductions.busi_resnext_unet import data, metrics, model
 from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, PADDING, PATCH, Config
 
 LESION = ("52988006", "Lesion")
@@ -65,6 +65,14 @@ class LesionPredictor(Predictor):
         if way.as_paper:
             return -(-shape[0] // PATCH) * -(-shape[1] // PATCH)
         return bands.count(shape, (PATCH, PATCH), self._part(way))
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        config = member.config
+        return [
+            {"step": "cut", "size": PATCH, "padding": PADDING, "at": "bottom and right"},
+            {"step": "resize", "size": config.input_size, "interpolation": "area"},
+            describe_scaling(lambda images: data.network_input(images, config)),
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)

@@ -43,7 +43,7 @@ class Config:
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the initial weights, dropout, the order and augmentation of the images, and the split
     of a folder.
     """

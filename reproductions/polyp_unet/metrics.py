@@ -70,8 +70,8 @@ def compare(
 
     Returns:
         One line per image, in the order of `samples`: id, part of the data, centre, scores in
-        [0, 1] and pixel counts (tn, fp, fn, tp) at the threshold; the other threshold and the pixel counts
-        there, named tuned_….
+        [0, 1] and pixel counts (tn, fp, fn, tp) at the threshold; the other threshold and the pixel
+        counts there, named tuned_….
     """
     rows = []
     for sample, probability in zip(samples, maps):

@@ -1,5 +1,5 @@
-"""Colonoscopy-like images with polyps, as MedSegBench packs them or as a folder: synthetic, for tests and
-demonstrations. Numbers computed from them mean nothing.
+"""Colonoscopy-like images with polyps, as MedSegBench packs them or as a folder: synthetic, for
+tests and demonstrations. Numbers computed from them mean nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from common.imaging.writing import write_png
 def write(
     folder: Path | str, train: int = 14, val: int = 4, test: int = 6, size: int = 64, seed: int = 0
 ) -> None:
-    """Write pictures like those of `write_folder`, of two centres by turns, as `polypgen_256.npz` of
-    MedSegBench.
+    """Write images like those of `write_folder`, of two centres by turns, as `polypgen_256.npz`
+    of MedSegBench.
 
     Its arrays are, for each part, `<part>_images`, uint8 (n, size, size, 3), and `<part>_label`,
     uint8 (n, size, size) of 0 and 1; and of each centre the same again, `<part>_images_C1` and so

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -12,7 +12,7 @@ from common.imaging.reading import to_rgb
 from common.prediction import bands
 from common.prediction.enlarged import enlarged
 from common.prediction.mapped import release
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.polyp_unet import data, metrics, model
@@ -59,6 +59,13 @@ class PolypPredictor(Predictor):
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
         return 1
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        size = member.config.input_size
+        return [
+            {"step": "resize", "size": size, "interpolation": "area, or linear to enlarge"},
+            describe_scaling(data.scaled),
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)

@@ -1,4 +1,5 @@
-"""LinkNet ensemble for nuclei segmentation in breast-cancer histology (TNBC data set): every setting of it.
+"""LinkNet ensemble for nuclei segmentation in breast-cancer histology (TNBC data set): every
+setting of it.
 
 Paper: "LinkNet Model Based on Ensemble Learning for Breast Cancer Segmentation" (in Turkish),
 Tables 1–2, Figure 2. Line numbers are those of its text.
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal, Tuple
 
-from annotated_types import Ge, Gt, Interval, MultipleOf
+from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
 
 from common.training import runs
@@ -35,7 +36,7 @@ class Config:
     """Split by image (published) or with whole patients (corrected)."""
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """Set of defaults that this configuration starts from."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of the split, the initial weights, the order of the images and the crops."""
     leakage: Literal["off", "with", "without"] = "off"
     """Split of the leakage command: same test images, with or without other images of their

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import pandas
@@ -17,11 +17,11 @@ import pandas
 from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.prediction import bands, finished_runs
-from common.prediction.network import Network, load_weights
+from common.prediction.network import Network, describe_scaling, load_weights
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
 from common.training import fit, runs
 from reproductions.tnbc_linknet import data, metrics, model
-from reproductions.tnbc_linknet.config import CONNECTIVITY, ENSEMBLE, THRESHOLD, Config
+from reproductions.tnbc_linknet.config import ENSEMBLE, SCORING, Config
 
 TILE = 512  # pixels: the size of the data set's images
 LARGEST_WHOLE = 1 << 24  # pixels that are predicted at once, the paper's way
@@ -61,7 +61,7 @@ class NucleiPredictor(Predictor):
 
     paper = "tnbc_linknet"
     classes = (NUCLEUS,)
-    connectivity = CONNECTIVITY
+    connectivity = SCORING.connectivity
     headline = ("dsc", "aji", "f1")
 
     def __init__(self, members: Sequence[Member]):
@@ -70,13 +70,27 @@ class NucleiPredictor(Predictor):
         self.title = f"LinkNet, {' and '.join(encoders)}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
-        threshold = THRESHOLD if way.threshold is None else way.threshold
+        threshold = SCORING.threshold if way.threshold is None else way.threshold
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
         return (
             1 if self._is_whole(shape, way) else bands.count(shape, (TILE, TILE), self._part(way))
         )
+
+    def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
+        config = member.config
+        return [
+            {
+                "step": "clahe",
+                "clip_limit": config.clahe_clip_limit,
+                "tiles": list(config.clahe_tile_grid),
+                "colour_space": config.clahe_colour_space,
+                "on": f"windows of at most {TILE}x{TILE}",
+            },
+            describe_scaling(lambda images: data.network_input(images, config)),
+            {"step": "pad", "to_multiple_of": data.STRIDE, "with": 0, "at": "bottom and right"},
+        ]
 
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         return metrics.aggregate(table, self.members[0].config)

@@ -211,7 +211,16 @@ class Stopped(BaseException):
     """What ends a training in these tests."""
 
 
-def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0, learning_rate=1e-2):
+def fit(
+    folder,
+    stop=None,
+    epochs=4,
+    filters=4,
+    more_layers=0,
+    memory=0,
+    learning_rate=1e-2,
+    loss_factor=1,
+):
     def batches(epoch):
         if epoch == stop:
             raise Stopped
@@ -228,7 +237,7 @@ def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0, learnin
     if memory:
         layers.append(keras.layers.Lambda(lambda x: x + tf.reduce_max(tf.random.uniform([memory]))))
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(learning_rate), "mse")
+    model.compile(keras.optimizers.Adam(learning_rate), "mse", loss_weights=loss_factor)
     history = training.fit(model, batches, epochs, folder)
     return history, model.get_weights()
 
@@ -348,11 +357,22 @@ def test_too_little_memory_for_a_step_is_one_line_and_keeps_the_state(stopped, f
     assert not (stopped / "weights.h5").exists()
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_state(stopped, fails):
-    shutil.rmtree(stopped / "state")
-    message = fails(lambda: fit(stopped, learning_rate=1e30), "in epoch 1", "--learning-rate 1e+30")
-    assert "the loss is" in message and "lower it" in message
-    assert not (stopped / "state").exists() and not (stopped / "weights.h5").exists()
+@pytest.mark.parametrize("learning_rate", [1e12, 1e30, 3.4e38])
+def test_a_training_that_diverges_ends_and_keeps_nothing(tmp_path, fails, learning_rate):
+    fails(
+        lambda: fit(tmp_path, learning_rate=learning_rate),
+        "the loss is",
+        f"in epoch 1, with --learning-rate {learning_rate:g}: training has diverged; lower it",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_diverges_later_keeps_the_epochs_before(stopped, fails):
+    before = (stopped / "state/epoch_00002/history.json").read_bytes()
+    fails(lambda: fit(stopped, loss_factor=1e30), "in epoch 3", "--learning-rate 0.01")
+    assert [path.name for path in stopped.glob("state/*")] == ["epoch_00002"]
+    assert (stopped / "state/epoch_00002/history.json").read_bytes() == before
+    assert not (stopped / "weights.h5").exists()
 
 
 def test_a_run_in_use_is_refused_while_the_other_goes_on(tmp_path, fails):

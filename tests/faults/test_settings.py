@@ -36,7 +36,9 @@ def parse(paper):
         ["--learning-rate", "0"],
         ["--learning-rate", "nan"],
         ["--learning-rate", "inf"],
+        ["--learning-rate", "1e+39"],
         ["--seed", "-1"],
+        ["--seed", "4294967296"],
     ],
     ids=" ".join,
 )
@@ -44,7 +46,7 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(
     fails, monkeypatch, paper, arguments
 ):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
-    expected = "a finite number" if arguments[1] in ("nan", "inf") else "a number"
+    expected = "a finite number" if arguments[1] in ("nan", "inf", "1e+39") else "a number"
     fails(lambda: parse(paper), f"{arguments[0]} {arguments[1]}", f"expected {expected}")
 
 

@@ -399,3 +399,18 @@ def test_whole_images_are_padded_with_zeros():
     np.testing.assert_allclose(image[0, :50, :40], odd.image / 255, atol=1e-6)
     np.testing.assert_array_equal(mask[0, :50, :40, 0], odd.mask)
     assert not image[0, 50:].any() and not image[0, :, 40:].any() and not mask[0, 50:].any()
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_diverges_is_one_line_and_completes_nothing(phantom_root, tmp_path):
+    command = [sys.executable, "-m", "reproductions.tnbc_linknet.train", "--profile", "smoke"]
+    command += ["--encoder", "vgg16", "--encoder-weights", "none", "--learning-rate", "1e30"]
+    command += ["--data-root", str(phantom_root), "--runs-root", str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: vgg16-none-published-smoke") and (
+        "in epoch 1, with --learning-rate 1e+30: training has diverged" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".lock", "config.json", "environment.json", "split.json"}

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import random
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -220,6 +222,24 @@ def test_a_tar_file_that_ends_with_a_zip_file_is_a_tar_file(tmp_path):
     zipped = make_zip(tmp_path / "a.zip", CONTENT).read_bytes()
     unpack(make_tar(tmp_path / "a.tar", {"a.zip": zipped}, mode="w"), tmp_path / "out")
     assert files(tmp_path / "out") == {"a.zip": zipped}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar, lambda p, m: make_tar(p, m, "w")])
+def test_damaged_bytes_are_unpacked_or_refused_in_one_line(tmp_path, make):
+    whole = make(tmp_path / "whole", CONTENT).read_bytes()
+    rng, path = random.Random(1), tmp_path / "archive"
+    for _ in range(3000 if os.environ.get("EXPLORE") else 100):
+        content = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 20])):
+            place = rng.randrange(len(content) - 4)
+            content[place : place + rng.choice([1, 4])] = rng.choice([b"\xff" * 4, b"\0", b"7777"])
+        path.write_bytes(content)
+        try:
+            unpack(path, tmp_path / "out")
+        except InputError as error:
+            assert "\n" not in str(error) and str(path) in str(error)
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"whole", "archive", "out"}
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 def test_encrypted(tmp_path):

@@ -65,7 +65,7 @@ def test_the_splits_of_committed_results_are_made_again(path):
     ids = [name for part in split.values() for name in part]
     fractions = {part: config.get(f"{part}_fraction", 0) for part in split}
     fractions["train"] = 1 - sum(fractions.values())
-    if "tnbc" in str(path) and config["protocol"] == "corrected":
+    if "tnbc_linknet" in path.parts and config["protocol"] == "corrected":
         patients = {name: name.partition("_")[0] for name in ids}
         made = group_split(ids, patients, fractions, config["seed"])
     else:

@@ -89,6 +89,7 @@ def test_a_value_within_its_bounds_is_taken(changes):
         ({"jitter": (0.2, 1.5)}, "--jitter 0.2 1.5: expected a number from 0 and up to 1"),
         ({"dropout": float("nan")}, "--dropout nan: expected a finite number"),
         ({"epochs": float("inf")}, "--epochs inf: expected a finite number"),
+        ({"dropout": 1e39}, "--dropout 1e+39: expected a finite number"),
         ({"jitter": (0.2, float("nan"))}, "--jitter 0.2 nan: expected a finite number"),
         (
             {"validation_fraction": 0.6, "test_fraction": 0.4},

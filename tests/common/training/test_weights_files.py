@@ -140,9 +140,8 @@ def test_hostile_files_are_refused_before_they_are_read(tmp_path, here, kind):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
     # The walk that takes every array, as for Matterport's files, must not be led there either.
     read = []
-    with weights_files.opened(path) as file:
-        with contextlib.suppress(InputError):
-            read = [array.read() for array in file.arrays()]
+    with weights_files.opened(path) as file, contextlib.suppress(InputError):
+        read = [array.read() for array in file.arrays()]
     assert not any((array == SECRET).any() for array in read)
 
 
@@ -159,6 +158,14 @@ def test_a_whole_file_is_read_layer_by_layer_and_array_by_array(tmp_path):
             found = {array.name: array.shape for array in file.arrays()}
         assert found["conv/conv/kernel:0"] == (3, 2) and len(found) == 4
         weights_files.check(path)
+
+
+def test_counters_of_an_optimiser_are_no_weights(tmp_path, here):
+    def count(file):
+        file["optimizer_weights/iteration:0"] = 7
+
+    with weights_files.opened(keras_file(tmp_path / "weights.h5", count)) as file:
+        assert len([array.read() for array in file.arrays()]) == 4
 
 
 def test_long_lists_of_names_are_put_together_again(tmp_path, here):
