@@ -1,13 +1,24 @@
-"""Command lines, generated from dataclasses: one for every train.py and one for every eval.py."""
+"""Command lines: `medseg`, and those of every train.py and eval.py, generated from dataclasses."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Generic, Literal, Mapping, Optional, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 import tyro
 
@@ -15,15 +26,7 @@ from common.errors import InputError
 from common.training import cuda
 
 ConfigType = TypeVar("ConfigType")
-# Of the settings that are numbers: all are positive, but these may be 0; those with these endings
-# are at most 1.
-MAY_BE_ZERO = (
-    *("seed", "dropout", "rotation", "affine_rotation", "weight_decay"),
-    *("momentum", "norm_momentum", "min_score"),
-)
-SHARES = ("fraction", "share", "crop", "dropout", "momentum", "score")
-SIDES = ("input_size", "side")  # of what a network gets, in pixels
-PARTS = ("validation_fraction", "test_fraction")  # of the data, the rest of which is for training
+PAPER_SEEDS = (0, 1, 2, 3, 4)  # three leave an interval of five standard deviations
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Training(Generic[ConfigType]):
     data_root: Optional[Path] = None
     """Folder that holds the data sets; by default data/, filled by a download."""
     runs_root: Path = Path("runs")
-    """Where run folders are kept."""
+    """Folder of the run folders."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,29 @@ class Request:
 
     data_root: Optional[Path] = None
     """Folder that holds the data sets; by default data/, filled by a download."""
-    seeds: Tuple[int, ...] = (0,)
-    """One run per network and seed; two or more give an interval."""
+    seeds: Tuple[int, ...] = ()
+    """One run per network and seed; by default 0 to 4 in profile paper and 0 in the others."""
     protocol: Optional[Literal["published", "corrected"]] = None
     """published: as in the paper, leaks included; corrected: without them; by default both."""
     profile: Literal["paper", "quick", "smoke"] = "paper"
-    """paper: the paper's settings; quick: a CPU's share of them; smoke: seconds, for tests."""
-    encoder_weights: str = "imagenet"
+    """paper: the paper's settings; quick: an evening on a CPU; smoke: seconds, for tests."""
+    reading: str = ""
+    """Settings that the paper leaves open, off their default: NAME=VALUE, separated by commas."""
+    encoder_weights: Optional[str] = None
     """imagenet, none or an .h5 file; others for single encoders after commas, as in
-    none,vgg16=FILE.
+    none,vgg16=FILE. By default the paper's.
     """
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras precision policy."""
+    precision: Optional[Literal["float32", "mixed_bfloat16", "mixed_float16"]] = None
+    """Keras precision policy; by default float32."""
     runs_root: Path = Path("runs")
-    """Where run folders are kept."""
+    """Folder of the run folders."""
     results_root: Path = Path("results")
-    """Where tables and figures go; those of synthetic data go to demo/ in it."""
+    """Folder of tables and figures; those of synthetic data and smoke runs go to demo/ in it."""
+    train_readings: bool = False
+    """Train the training readings that are missing (readings only)."""
     cluster: Optional[str] = None
-    """Have runs done by a Dask cluster: a number of workers on this machine, or tcp://host:8786 of
-    a scheduler.
+    """Dask cluster that trains: a number of workers on this machine, or tcp://host:8786 of a
+    scheduler.
     """
 
     @property
@@ -73,13 +80,22 @@ class Request:
         """The protocols asked for."""
         return (self.protocol,) if self.protocol else ("published", "corrected")
 
-    def weights_for(self, encoder: str) -> str:
+    @property
+    def all_seeds(self) -> Tuple[int, ...]:
+        """The seeds asked for."""
+        if self.seeds:
+            return self.seeds
+        return PAPER_SEEDS if self.profile == "paper" else (0,)
+
+    def weights_for(self, encoder: str) -> Optional[str]:
         """Return the encoder weights asked for: the encoder's own where given, else the general
-        ones.
+        ones; None where nothing was asked for.
 
         Raises:
             InputError: `encoder_weights` is not of the documented form.
         """
+        if self.encoder_weights is None:
+            return None
         general, *special = self.encoder_weights.split(",")
         pairs = [part.partition("=")[::2] for part in special]
         if "=" in general or not all(name and value for name, value in pairs):
@@ -89,46 +105,67 @@ class Request:
             )
         return dict(pairs).get(encoder, general)
 
+    def shorthands(self, config: Any) -> Dict[str, str]:
+        """Give what `encoder_weights` and `precision` set in a Config."""
+        values = {}
+        if hasattr(config, "encoder_weights"):
+            weights = self.weights_for(config.encoder)
+            if weights is not None:
+                values["encoder_weights"] = weights
+        if self.precision is not None:
+            values["precision"] = self.precision
+        return values
+
 
 def parse_training(
-    config_type: type, profiles: Mapping[str, ConfigType], prog: str
+    profiles: Mapping[str, ConfigType], prog: str, words: Optional[Sequence[str]] = None
 ) -> Training[ConfigType]:
-    """Parse the command line of a train.py. `--profile` chooses the defaults, so `--help` shows
-    that profile's.
+    """Parse the command line of a train.py, or `words`. `--profile` chooses the defaults, so
+    `--help` shows that profile's.
     """
+    config_type = type(profiles["paper"])
     peek = argparse.ArgumentParser(prog=prog, add_help=False)
     peek.add_argument("--profile", choices=list(profiles), default="paper")
-    default = Training(profiles[peek.parse_known_args()[0].profile])
-    options = tyro.cli(
-        Training[config_type], default=default, prog=prog, description=Training.__doc__
+    default = Training(profiles[peek.parse_known_args(words)[0].profile])
+    return tyro.cli(
+        Training[config_type],  # type: ignore[valid-type]
+        args=words,
+        default=default,
+        prog=prog,
+        description=Training.__doc__,
     )
-    check(options.config)
-    return options
 
 
-def check(config: object) -> None:
-    """Raise InputError, naming the option, where a number in a configuration dataclass is none that
-    it can have.
+def training_words(config: Any, defaults: Any) -> List[str]:
+    """Write a Config as options of a train.py; `defaults` is its profile's.
+
+    Example:
+        >>> from reproductions.tnbc_linknet.config import PROFILES
+        >>> config = dataclasses.replace(PROFILES["smoke"], seed=3)
+        >>> training_words(config, PROFILES["smoke"])
+        ['--profile', 'smoke', '--seed', '3']
     """
+    words = ["--profile", config.profile]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if field.name == "profile" or value == getattr(defaults, field.name):
             continue
-        option = f"--{field.name.replace('_', '-')} {value}"
-        most = 1 if field.name.endswith(SHARES) else math.inf
-        positive = field.name not in MAY_BE_ZERO
-        if not (math.isfinite(value) and 0 <= value <= most) or (positive and value == 0):
-            bounds = ("above 0" if positive else "from 0") + (" to 1" if most == 1 else "")
-            raise InputError(f"{option}: expected a number {bounds}")
-        if field.name in SIDES and value % 32:
-            raise InputError(
-                f"{option}: expected a multiple of 32, which the network halves five times"
-            )
-    parts = {name: getattr(config, name) for name in PARTS if hasattr(config, name)}
-    if sum(parts.values()) >= 1:
-        told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in parts.items())
+        option = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, (tuple, list)):
+            words += [f"--{option}", *map(str, value)]
+        else:
+            words += [f"--{option}", str(value)]
+    return words
+
+
+def check_request(request: Request) -> None:
+    """Raise InputError where the seeds are no whole numbers from 0, each once."""
+    seeds = request.seeds
+    if seeds and (min(seeds) < 0 or len(set(seeds)) < len(seeds)):
         raise InputError(
-            f"{told}: expected parts that leave images for training, so less than 1 together"
+            f"--seeds {' '.join(map(str, seeds))}: expected whole numbers from 0, each once"
         )
 
 
@@ -140,15 +177,7 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
-        if (
-            not request.seeds
-            or min(request.seeds) < 0
-            or len({*request.seeds}) < len(request.seeds)
-        ):
-            raise InputError(
-                f"--seeds {' '.join(map(str, request.seeds))}: expected whole numbers from 0, each "
-                "once"
-            )
+        check_request(request)
         cuda.announce()
         target(request)
 

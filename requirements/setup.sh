@@ -11,6 +11,21 @@ cd "$(dirname "$0")/.."
 say() { echo "setup: $*"; }
 fail() { echo "error: $*" >&2; exit 1; }
 
+# What is set for other programs must not change what is installed here. Package indexes, proxies, certificates, caches
+# and time limits stay. pip.conf is overruled by options.
+unset PYTHONPATH PYTHONHOME PYTHONPLATLIBDIR PYTHONUSERBASE PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING \
+  PYTHONINSPECT PYTHONDEBUG PYTHONVERBOSE PYTHONDEVMODE PYTHONPROFILEIMPORTTIME PYTHONSAFEPATH VIRTUAL_ENV CONDA_PREFIX \
+  PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE PIP_NO_BINARY \
+  PIP_ONLY_BINARY PIP_DRY_RUN PIP_REQUIRE_VIRTUALENV PIP_PLATFORM PIP_ABI PIP_PYTHON_VERSION
+for name in $(compgen -e); do
+  case $name in
+    *INDEX* | UV_CACHE_DIR | UV_NO_CACHE | UV_OFFLINE | UV_FIND_LINKS | UV_LINK_MODE | UV_NATIVE_TLS | UV_SYSTEM_CERTS) ;;
+    UV_HTTP_* | UV_REQUEST_TIMEOUT | UV_CONCURRENT_* | UV_KEYRING_PROVIDER | UV_INSECURE_HOST | UV_CONFIG_FILE) ;;
+    UV_PYTHON_DOWNLOADS* | UV_PYTHON_*MIRROR) ;;
+    UV_*) unset "$name" ;;
+  esac
+done
+
 versions="3.8, 3.9 or 3.10" suits="(3, 8) <= sys.version_info[:2] <= (3, 10)"
 if [ -n "${BUNDLE-}" ]; then
   [ -e "$BUNDLE/SHA256SUMS" ] ||
@@ -21,28 +36,48 @@ if [ -n "${BUNDLE-}" ]; then
   export UV_OFFLINE=1
 fi
 
-# A pyenv shim may exist and refuse to run, and Debian ships Pythons that cannot make a virtual environment.
+# A pyenv shim may exist and refuse to run, and some Pythons were built without what downloads need.
 suitable() {
-  "$1" -c 'import sys, ssl, ensurepip
+  "$1" -c 'import sys, ssl
 sys.exit(sys.implementation.name != "cpython" or not '"$suits)" </dev/null >/dev/null 2>&1
 }
 
-# Prints the interpreter's path, or nothing where there is none.
+has() { # has PYTHON MODULE
+  "$1" -c "import $2" </dev/null >/dev/null 2>&1
+}
+
+# Prints the interpreter's path, or nothing where there is none. Debian and Colab ship Pythons without ensurepip, which
+# will do where there is no other.
 find_python() {
   if [ -n "${PYTHON-}" ]; then
-    suitable "$PYTHON" || fail "PYTHON=$PYTHON does not run as a CPython $versions with its venv module"
+    suitable "$PYTHON" || fail "PYTHON=$PYTHON does not run as a CPython $versions"
     "$PYTHON" -c 'import sys; print(sys.executable)'
     return
   fi
+  local candidate second=
   while read -r candidate; do
-    if suitable "$candidate"; then
+    suitable "$candidate" || continue
+    if has "$candidate" ensurepip; then
       "$candidate" -c 'import sys; print(sys.executable)'
       return
     fi
+    second=${second:-$candidate}
   done < <(
     printf '%s\n' python3.10 python3.9 python3.8 python3
     printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python | sort -rV
   )
+  [ -z "$second" ] || "$second" -c 'import sys; print(sys.executable)'
+}
+
+# Prints any Python 3 that can help to install uv, or nothing.
+find_helper() {
+  local candidate
+  for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
+    if "$candidate" -c 'import sys, ssl; sys.exit(sys.version_info < (3, 8))' </dev/null >/dev/null 2>&1; then
+      echo "$candidate"
+      return
+    fi
+  done
 }
 
 if [ "${1-}" = --find-python ]; then
@@ -50,11 +85,16 @@ if [ "${1-}" = --find-python ]; then
   exit
 fi
 
+[ "$(uname -s) $(uname -m)" != "Darwin arm64" ] ||
+  fail "TensorFlow 2.9 lacks packages for Apple silicon (arm64): run this in Docker, with --platform linux/amd64"
 [ "$(uname -m)" = x86_64 ] || fail "TensorFlow 2.9 exists for x86-64 processors only, and this is $(uname -m)"
-# A second set-up of this folder at the same time waits for the first.
+# A second set-up of this folder at the same time waits for the first. Some network disks have no such locks.
 exec 9<requirements/setup.sh
 if command -v flock >/dev/null; then
-  flock --nonblock 9 || { say "waiting for the set-up that is running"; flock 9; }
+  if ! busy=$(LC_ALL=C flock --nonblock 9 2>&1) && [ -z "$busy" ]; then
+    say "waiting for the set-up that is running"
+    flock 9
+  fi
 fi
 if [ -e .venv ] && [ ! -e .venv/.locks ]; then
   fail ".venv was not made by make setup: move it away, then run the same command again"
@@ -81,37 +121,101 @@ if [ -n "${BUNDLE-}" ]; then
 fi
 
 uv=.venv/tools/bin/uv
-install_uv() {  # with the interpreter $1
+from_bundle=()
+[ -z "${BUNDLE-}" ] || from_bundle=(--no-index --find-links "$BUNDLE/wheels")
+pip_options=(--quiet --disable-pip-version-check --no-user --no-deps --require-hashes "${from_bundle[@]+"${from_bundle[@]}"}")
+venv_or_uv="install uv, or the venv module of python3 (Debian, Ubuntu: python3-venv)"
+# Where nothing else is at hand: uv's own archive, which then installs the locked uv under its hashes.
+archive=uv-x86_64-unknown-linux-gnu
+archive_url=https://github.com/astral-sh/uv/releases/download/0.9.22/$archive.tar.gz
+archive_sha256=e170aed70ac0225feee612e855d3a57ae73c61ffb22c7e52c3fd33b87c286508
+
+has_uv() { uv --version </dev/null >/dev/null 2>&1; }
+
+# Whether there is anything that uv can be installed with, beside the Python $1, which may be none.
+can_install_uv() {
+  { [ -n "$1" ] && { has "$1" ensurepip || has "$1" pip; }; } || has_uv || can_fetch "$1"
+}
+
+can_fetch() {
+  [ -z "${BUNDLE-}" ] && [ "$(uname -s)" = Linux ] &&
+    { [ -n "$1" ] || command -v curl >/dev/null || command -v wget >/dev/null; }
+}
+
+fetch() { # fetch URL FILE PYTHON, by whatever can
+  if command -v curl >/dev/null; then
+    curl --fail --silent --show-error --location --retry 3 --output "$2" "$1"
+  elif command -v wget >/dev/null; then
+    wget --quiet --tries 3 --output-document "$2" "$1"
+  else
+    "$3" -c 'import sys, urllib.request
+try: urllib.request.urlretrieve(*sys.argv[1:])
+except OSError as error: sys.exit(str(error))' "$1" "$2"
+  fi
+}
+
+install_uv() { # with the Python $1, which may be none; .venv is made with the Python $2
+  local locked
+  read -r locked _ <requirements/uv.txt
+  [ -x $uv ] && [ "$($uv --version 2>/dev/null | cut -d ' ' -f 2)" = "${locked#uv==}" ] && return
   say "uv, which installs the rest, into .venv/tools"
-  [ -x .venv/tools/bin/python ] || "$1" -m venv .venv/tools
-  .venv/tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-    ${BUNDLE:+--no-index --find-links "$BUNDLE/wheels"} -r requirements/uv.txt ||
-    fail "pip could not install uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
+  if [ -n "$1" ] && has "$1" ensurepip; then
+    [ -x .venv/tools/bin/python ] || "$1" -m venv .venv/tools
+    .venv/tools/bin/python -m pip install "${pip_options[@]}" -r requirements/uv.txt ||
+      fail "pip could not install uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
+  elif has_uv; then
+    install_uv_by uv "$2"
+  elif [ -n "$1" ] && has "$1" pip; then
+    "$1" -m pip install "${pip_options[@]}" --upgrade --target .venv/tools -r requirements/uv.txt ||
+      fail "pip could not install uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
+  else
+    local folder=.venv/archive
+    mkdir -p $folder
+    fetch "$archive_url" $folder/uv.tar.gz "$1" || fail "uv could not be downloaded (the reason is above); $venv_or_uv"
+    [ "$(sha256sum <$folder/uv.tar.gz)" = "$archive_sha256  -" ] ||
+      fail "what came from $archive_url is not the uv expected; $venv_or_uv"
+    tar -xzf $folder/uv.tar.gz -C $folder
+    install_uv_by $folder/$archive/uv "$2"
+    rm -rf $folder
+  fi
+}
+
+install_uv_by() { # by the uv $1, in .venv, made with the Python $2
+  "$1" venv --quiet --allow-existing --python "$2" .venv ||
+    fail "uv could not make .venv with Python $2 (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
+  "$1" pip install --quiet --python .venv/bin/python --target .venv/tools --no-deps --require-hashes \
+    "${from_bundle[@]+"${from_bundle[@]}"}" -r requirements/uv.txt ||
+    fail "$1 could not install the locked uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
 }
 
 if [ -e .venv/.ready ] && suitable .venv/bin/python; then
   say "updating .venv, $(.venv/bin/python --version)"
   rm -f .venv/.ready .venv/.ready-gpu .venv/.ready-bench
   printf '%s\n' "${locks[@]}" >.venv/.locks
-  install_uv .venv/bin/python
+  install_uv .venv/bin/python .venv/bin/python
 else
   python=$(find_python)
-  bootstrap=$python
+  helper=$python
   if [ -n "$python" ]; then
     say "$("$python" --version) at $python"
+    case $("$python" --version) in
+      "Python 3."[89].*) say "Python 3.10 gets newer packages, with fewer known flaws: docs/reliability.md" ;;
+    esac
+    can_install_uv "$python" || fail "$python has neither venv nor pip, and there is no uv: $venv_or_uv"
   else
-    [ -z "${BUNDLE-}" ] || fail "no Python $versions found: install it with its venv module, or name it with PYTHON=FILE"
-    python3 -c 'import ssl, ensurepip' >/dev/null 2>&1 ||
-      fail "no Python 3.8, 3.9 or 3.10 found: install one with its venv module (Debian, Ubuntu: python3.10-venv), or name it with PYTHON=FILE"
+    [ -z "${BUNDLE-}" ] || fail "no Python $versions found: install it, or name it with PYTHON=FILE"
+    helper=$(find_helper)
+    can_install_uv "$helper" ||
+      fail "no Python 3.8, 3.9 or 3.10 found: install uv, which fetches one, or python3.10 and python3.10-venv, or name one with PYTHON=FILE"
     say "no Python 3.8, 3.9 or 3.10 found: uv will download 3.10 into .venv/python"
-    bootstrap=python3 python=3.10
+    python=3.10
     export UV_PYTHON_INSTALL_DIR=$PWD/.venv/python
   fi
   [ ! -e .venv ] || say "starting over: the .venv here is unfinished or broken"
   rm -rf .venv
   mkdir .venv
   printf '%s\n' "${locks[@]}" >.venv/.locks
-  install_uv "$bootstrap"
+  install_uv "$helper" "$python"
   $uv venv --quiet --allow-existing --python "$python" .venv ||
     fail "uv could not make .venv with Python $python (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
 fi
@@ -120,8 +224,18 @@ say "packages of ${locks[*]} into .venv"
 quiet=
 [ -t 2 ] || quiet=1  # progress bars are for terminals
 $uv pip sync ${quiet:+--quiet} --python .venv/bin/python --require-hashes --compile-bytecode \
-  ${BUNDLE:+--no-index --find-links "$BUNDLE/wheels"} "${locks[@]}" ||
+  "${from_bundle[@]+"${from_bundle[@]}"}" "${locks[@]}" ||
   fail "uv could not install the packages (its reason is above); the same command tries again"
+if [ -e setup.cfg ]; then
+  # The project itself, as it lies here; all that this needs has just been installed.
+  $uv pip install --quiet --offline --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
+    fail "uv could not install the project into .venv (its reason is above); the same command tries again"
+  if [ -e .venv/bin/medseg ]; then
+    # -Es: without Python variables of other programs, and packages of the user's own.
+    sed -i.old '1s|^#!\(/.*/python[0-9.]*\)$|#!\1 -Es|' .venv/bin/medseg
+    rm .venv/bin/medseg.old
+  fi
+fi
 
 case "${locks[*]}" in *gpu*) touch .venv/.ready-gpu ;; esac
 case "${locks[*]}" in *bench*) touch .venv/.ready-bench ;; esac

@@ -3,7 +3,7 @@ import os
 import hypothesis
 import pytest
 
-from common.datasets import phantoms
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 # On shared or slow cores an example may take long by chance; that is no failure. The examples are
 # the same every time, so that no change is refused for what another one did; EXPLORE=1 looks
@@ -18,5 +18,5 @@ hypothesis.settings.load_profile("suite")
 def phantom_root(tmp_path_factory):
     """A data root with a small phantom of TNBC: 3 patients, 9 images of 64×64."""
     root = tmp_path_factory.mktemp("phantoms")
-    phantoms.nuclei(root / "tnbc", patients=3, images_per_patient=3, size=64)
+    tnbc_phantom.write(root / "tnbc", patients=3, images_per_patient=3, size=64)
     return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -55,7 +56,7 @@ def test_every_variable_is_in_the_help_with_its_default(name):
 
 
 def test_every_command_needs_nothing_but_its_target():
-    assert commands("tnbc-table1") == [[*TABLE1, "--seeds", "0"]]
+    assert commands("tnbc-table1") == [TABLE1]
 
 
 def test_variables_reach_the_command_as_options_with_their_spaces():
@@ -168,20 +169,30 @@ def test_clean_removes_caches_and_nothing_of_value(tmp_path):
     assert [name for name in kept + gone if (project / name).exists()] == kept
 
 
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be a link to a tool of the system: never write through it
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
 def interpreter(path, version, implementation="cpython", has_venv=True):
     """A stand-in that answers set-up's questions as a Python of that version would."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lie = (
         f"import sys; sys.version_info = {version!r}; sys.implementation.name = {implementation!r}"
     )
     lie += f"; sys.executable = {str(path)!r}" + (
         "" if has_venv else "; sys.modules['ensurepip'] = None"
     )
-    path.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}\nexec(sys.argv[1])" "$2"\n'
-    )
-    path.chmod(0o755)
-    return str(path)
+    command = f'exec {shlex.quote(sys.executable)} -c "{lie}\nexec(sys.argv[1])" "$2"'
+    return script(path, f"#!/bin/sh\n{command}\n")
+
+
+TOOLS = (
+    *("bash", "sh", "dirname", "sort", "uname", "grep", "rm", "mkdir", "touch", "cp", "cut", "env"),
+    *("sha256sum", "tar", "gzip", "sed", "head", "chmod"),
+)
 
 
 @pytest.fixture()
@@ -191,11 +202,13 @@ def sandbox(tmp_path):
     """
     project = tmp_path / "project"
     (project / "requirements").mkdir(parents=True)
-    shutil.copy(ROOT / "requirements/setup.sh", project / "requirements")
+    for name in ("setup.sh", "uv.txt", "dev.txt"):
+        shutil.copy(ROOT / "requirements" / name, project / "requirements")
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("bash", "sh", "dirname", "sort", "uname", "grep", "rm", "mkdir", "touch"):
-        (tools / tool).symlink_to(shutil.which(tool))
+    for tool in TOOLS:
+        # Not links: a test that writes over one of them must not reach the system's.
+        script(tools / tool, f'#!/bin/sh\nexec {shutil.which(tool)} "$@"\n')
 
     def run(*arguments, **variables):
         environment = {"PATH": str(tools), "HOME": str(tmp_path), **variables}
@@ -217,8 +230,7 @@ def test_the_newest_suitable_interpreter_in_path_is_found_past_a_shim_that_refus
 
 
 @pytest.mark.parametrize(
-    "flaw",
-    [{"version": (3, 11)}, {"version": (3, 7)}, {"implementation": "pypy"}, {"has_venv": False}],
+    "flaw", [{"version": (3, 11)}, {"version": (3, 7)}, {"implementation": "pypy"}]
 )
 def test_an_unsuitable_interpreter_is_passed_over(sandbox, tmp_path, flaw):
     interpreter(tmp_path / "bin/python3", **{"version": (3, 10), **flaw})
@@ -230,6 +242,13 @@ def test_an_unsuitable_interpreter_is_passed_over(sandbox, tmp_path, flaw):
     interpreter(tmp_path / ".pyenv/versions/3.12.1/bin/python", (3, 12))
     assert sandbox("--find-python").stdout == f"{better}\n"
     assert sandbox("--find-python", PYTHON=good).stdout == f"{good}\n"
+
+
+def test_an_interpreter_without_ensurepip_is_taken_where_there_is_no_other(sandbox, tmp_path):
+    bare = interpreter(tmp_path / "bin/python3.10", (3, 10), has_venv=False)
+    assert sandbox("--find-python").stdout == f"{bare}\n"
+    older = interpreter(tmp_path / "bin/python3.9", (3, 9))
+    assert sandbox("--find-python").stdout == f"{older}\n"
 
 
 def test_a_bundle_is_installed_with_the_python_that_it_is_for(sandbox, tmp_path):
@@ -263,3 +282,162 @@ def test_a_venv_made_by_somebody_else_is_left_alone(sandbox, tmp_path):
     interpreter(tmp_path / "bin/python3.10", (3, 10))
     result = sandbox()
     assert result.returncode == 1 and "move it away" in result.stderr and own.exists()
+
+
+# Ways to uv, by stand-ins that write down how they are called
+
+UV = """#!/bin/sh
+echo "uv $*" >>"$LOG"
+env | sort >>"$LOG.environment"
+case $1 in
+  --version) echo "uv {version}" ;;
+  venv) mkdir -p .venv/bin && cp "$PYTHON_STUB" .venv/bin/python ;;
+  pip)
+    case "$*" in *--target*) mkdir -p .venv/tools/bin && cp "$LOCKED_UV" .venv/tools/bin/uv ;; esac
+    case "$*" in
+      *--editable*) printf '#!%s/.venv/bin/python\\nimport sys\\n' "$PWD" >.venv/bin/medseg ;;
+    esac ;;
+esac
+"""
+PIP = """#!/bin/sh
+if [ "$1" = -m ]; then
+  echo "python $*" >>"$LOG"
+  mkdir -p .venv/tools/bin && cp "$LOCKED_UV" .venv/tools/bin/uv
+else
+  exec {python} "$@"
+fi
+"""
+LOCKED = re.match(r"uv==(\S+)", (ROOT / "requirements/uv.txt").read_text()).group(1)
+
+
+@pytest.fixture()
+def stubs(sandbox, tmp_path):
+    """Run the set-up with a stand-in for uv; give the result and the calls."""
+    variables = {
+        "LOG": str(tmp_path / "log"),
+        "PYTHON_STUB": interpreter(tmp_path / "stub/python", (3, 10)),
+        "LOCKED_UV": script(tmp_path / "stub/uv", UV.replace("{version}", LOCKED)),
+    }
+
+    def run(**more):
+        result = sandbox(**variables, **more)
+        log = tmp_path / "log"
+        return result, log.read_text().splitlines() if log.exists() else []
+
+    return run
+
+
+def put_uv(tmp_path):
+    script(tmp_path / "bin/uv", UV.replace("{version}", "0.5.0"))
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 11), None], ids=["3.10", "3.11", "none"])
+def test_without_ensurepip_the_uv_in_path_installs_the_locked_one(stubs, tmp_path, version):
+    put_uv(tmp_path)
+    if version:
+        interpreter(tmp_path / f"bin/python{version[0]}.{version[1]}", version, has_venv=False)
+    result, calls = stubs()
+    assert result.returncode == 0, result.stderr
+    installed = next(number for number, call in enumerate(calls) if "--target .venv/tools" in call)
+    assert "--require-hashes" in calls[installed] and "requirements/uv.txt" in calls[installed]
+    wanted = tmp_path / "bin/python3.10" if version == (3, 10) else "3.10"
+    assert f"uv venv --quiet --allow-existing --python {wanted} .venv" in calls[:installed]
+    assert any("pip sync" in call and "--require-hashes" in call for call in calls[installed:])
+    assert (tmp_path / "project/.venv/.ready").exists()
+
+
+def test_without_ensurepip_and_uv_pip_installs_into_the_tools(stubs, tmp_path):
+    bare = interpreter(tmp_path / "stub/bare", (3, 10), has_venv=False)
+    with_pip = (
+        Path(bare)
+        .read_text()
+        .replace("sys.executable =", "sys.modules['pip'] = sys; sys.executable =")
+    )
+    script(Path(bare), with_pip.replace(str(bare), str(tmp_path / "bin/python3.10")))
+    script(tmp_path / "bin/python3.10", PIP.replace("{python}", bare))
+    result, calls = stubs()
+    assert result.returncode == 0, result.stderr
+    assert re.match(
+        r"python -m pip install .*--no-user.*--require-hashes.*--target \.venv/tools", calls[0]
+    )
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_with_nothing_else_uv_is_downloaded_and_checked(stubs, tmp_path, right):
+    interpreter(tmp_path / "bin/python3.12", (3, 12), has_venv=False)
+    folder = tmp_path / "archive/uv-x86_64-unknown-linux-gnu"
+    script(folder / "uv", UV.replace("{version}", "0.9.22"))
+    packed = shutil.make_archive(str(tmp_path / "uv"), "gztar", folder.parent)
+    script(
+        tmp_path / "bin/curl",
+        f'#!/bin/sh\nwhile [ "$1" != --output ]; do shift; done\ncp {packed} "$2"\n',
+    )
+    if right:
+        setup = tmp_path / "project/requirements/setup.sh"
+        digest = hashlib.sha256(Path(packed).read_bytes()).hexdigest()
+        setup.write_text(
+            re.sub("(?m)^archive_sha256=.*", f"archive_sha256={digest}", setup.read_text())
+        )
+    result, calls = stubs()
+    if right:
+        assert result.returncode == 0 and any("--target .venv/tools" in call for call in calls)
+    else:
+        assert result.returncode == 1 and not calls
+        assert re.fullmatch(
+            r"error: what came from \S+ is not the uv expected; install uv.*\n", result.stderr
+        )
+
+
+def test_a_python_that_cannot_get_uv_is_refused_in_one_line(sandbox, tmp_path):
+    script(tmp_path / "bin/uname", '#!/bin/sh\n[ "$1" = -s ] && echo Darwin || echo x86_64\n')
+    interpreter(tmp_path / "bin/python3.10", (3, 10), has_venv=False)
+    result = sandbox()
+    assert result.returncode == 1 and "neither venv nor pip" in result.stderr
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "project/.venv").exists()
+
+
+def test_apple_silicon_is_told_of_docker(sandbox, tmp_path):
+    script(tmp_path / "bin/uname", '#!/bin/sh\n[ "$1" = -s ] && echo Darwin || echo arm64\n')
+    result = sandbox()
+    assert result.returncode == 1 and re.fullmatch(
+        "error: .*Apple silicon.*Docker.*\n", result.stderr
+    )
+
+
+def test_variables_of_other_programs_do_not_reach_the_installers(stubs, tmp_path):
+    put_uv(tmp_path)
+    foreign = [
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONOPTIMIZE",
+        "PIP_USER",
+        "PIP_TARGET",
+        "PIP_CONSTRAINT",
+    ]
+    foreign += ["UV_TARGET", "UV_SYSTEM_PYTHON", "UV_CONSTRAINT", "UV_NO_BINARY", "VIRTUAL_ENV"]
+    kept = ["PIP_INDEX_URL", "PIP_CERT", "UV_DEFAULT_INDEX", "UV_CACHE_DIR", "HTTPS_PROXY"]
+    result, _ = stubs(**dict.fromkeys([*foreign, *kept], "1"))
+    assert result.returncode == 0, result.stderr
+    seen = {
+        line.partition("=")[0] for line in (tmp_path / "log.environment").read_text().splitlines()
+    }
+    assert not seen & {*foreign} and {*kept} <= seen
+
+
+def test_the_project_itself_is_installed_last_and_its_command_takes_no_foreign_variables(
+    stubs, tmp_path
+):
+    put_uv(tmp_path)
+    assert not any("--editable" in call for call in stubs()[1])
+    (tmp_path / "project/setup.cfg").touch()
+    _, calls = stubs()
+    assert "--no-deps --no-build-isolation --editable ." in calls[-1] and "--offline" in calls[-1]
+    first = (tmp_path / "project/.venv/bin/medseg").read_text().splitlines()[0]
+    assert first == f"#!{tmp_path}/project/.venv/bin/python -Es"
+
+
+def test_a_disk_without_locks_does_not_stop_the_set_up(stubs, tmp_path):
+    put_uv(tmp_path)
+    script(tmp_path / "bin/flock", "#!/bin/sh\necho 'flock: 9: No locks available' >&2\nexit 1\n")
+    result, _ = stubs()
+    assert result.returncode == 0 and "waiting" not in result.stdout

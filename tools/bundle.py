@@ -90,7 +90,8 @@ def main(argv: Optional[List[str]] = None) -> None:
             print(f"bundle: without {name}: {error}")
             continue
         print(f"bundle: {data.title}: {copy_data(data, arguments.folder / 'data')}")
-    for path in sorted(CACHE.glob("*no*top.h5")):  # encoders; the others end in a classifier
+    encoders = CACHE.glob("*no*top.h5")  # the others end in a classifier
+    for path in sorted([*encoders, *CACHE.glob("mask_rcnn_coco.h5")]):
         try:
             print(f"bundle: {copy_weights(path, arguments.folder / 'keras/models')}")
         except InputError as error:

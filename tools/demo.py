@@ -4,22 +4,25 @@ GPU: `make demo`.
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
 
+import reproductions
 from common.cli import Request
-from common.datasets import phantoms
 from common.errors import exits_cleanly
 from common.report import html
 from common.training import cuda
-from reproductions.brain_tumour_mask_rcnn import eval as brain_tumour_mask_rcnn
-from reproductions.brecahad_slicing import eval as brecahad_slicing
-from reproductions.busi_resnext_unet import eval as busi_resnext_unet
-from reproductions.polyp_unet import eval as polyp_unet
-from reproductions.tnbc_linknet import eval as tnbc_linknet
 
 DATA = Path("results/demo/data")
-WITHOUT_DATA = ("params",)  # its result is no demonstration but the real one
+
+
+def write_phantoms(data_root: Path) -> None:
+    """Write the synthetic data of every paper, in the layout of a data root."""
+    for name in reproductions.names():
+        config = importlib.import_module(f"reproductions.{name}.config")
+        phantom = importlib.import_module(f"reproductions.{name}.phantom")
+        phantom.write(data_root / config.DATA_SETS[0])
 
 
 @exits_cleanly
@@ -27,26 +30,17 @@ def main() -> None:
     """Run the demonstration and say where its results are."""
     cuda.announce()
     shutil.rmtree(DATA.parent, ignore_errors=True)
-    phantoms.nuclei(DATA / "tnbc", images_per_patient=3)
-    phantoms.ultrasound(DATA / "busi", benign=10, malignant=6, normal=4)
-    phantoms.histology(DATA / "brecahad")
-    phantoms.packed_colonoscopy(DATA / "polypgen")
-    phantoms.brain_mri(DATA / "brain_mri")
+    write_phantoms(DATA)
     request = Request(data_root=DATA, profile="smoke", encoder_weights="none")
-    for paper in (
-        tnbc_linknet,
-        busi_resnext_unet,
-        brecahad_slicing,
-        polyp_unet,
-        brain_tumour_mask_rcnn,
-    ):
-        for name, target in paper.TARGETS.items():
-            if name not in WITHOUT_DATA:
-                target(request)
+    for name in reproductions.names():
+        paper = importlib.import_module(f"reproductions.{name}.eval").paper
+        for target in paper.targets.values():
+            if target.needs_data:  # without data, a result is no demonstration but the real one
+                target.run(request)
     html.main(["--results", str(DATA.parent)])
     print(
-        f"done: tables and figures of synthetic images are in {DATA.parent}; their numbers "
-        "only show that it runs"
+        f"done: tables and figures of synthetic images are in {DATA.parent}; their numbers only "
+        "show that it runs"
     )
 
 

@@ -1,14 +1,15 @@
 """Kill trainings of all papers at random moments, resume them, and compare what they end with:
-`make soak KILLS=20`.
+`make kill-and-resume KILLS=20`.
 
 A training that is killed any number of times has to end with the files of one that was left alone:
-weights, history, split, predictions and scores per image, to the bit, and nothing beside them. In
-the smoke profile on synthetic images, on the processor; the exit code is 1 where anything differs.
-What was measured stands in docs/reliability.md.
+weights, history, split and predictions, to the bit, and nothing beside them. In the smoke profile
+on synthetic images, on the processor; the exit code is 1 where anything differs. What was measured
+stands in docs/reliability.md.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import shutil
@@ -18,7 +19,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import h5py
 import numpy as np
@@ -27,13 +28,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from common.datasets import phantoms
+import reproductions
 from common.errors import InputError, exits_cleanly
+from tools.demo import write_phantoms
 
-Paper = Literal[
-    "tnbc_linknet", "busi_resnext_unet", "brecahad_slicing", "polyp_unet", "brain_tumour_mask_rcnn"
-]
-PAPERS: Tuple[Paper, ...] = Paper.__args__
 EPOCHS = 4  # so that most kills meet a state to resume from
 OWN = ("environment.json", ".lock")  # of each attempt, and meant to differ
 
@@ -46,9 +44,9 @@ class Options:
     """How many, shared out among the papers."""
     seed: int = 0
     """Decides the moments."""
-    papers: Tuple[Paper, ...] = PAPERS
+    papers: Tuple[str, ...] = tuple(reproductions.names())
     """Whose trainings are killed."""
-    folder: Path = Path("runs/soak")
+    folder: Path = Path("runs/kill-and-resume")
     """For synthetic data and runs; emptied first. Where something differs, the runs stay there."""
 
 
@@ -70,8 +68,8 @@ class Kill(NamedTuple):
     seconds: float
 
 
-def soak(
-    paper: Paper, kills: int, folder: Path, moments: random.Random, progress: Progress
+def kill_and_compare(
+    paper: str, kills: int, folder: Path, moments: random.Random, progress: Progress
 ) -> Outcome:
     """Train once undisturbed; then train, kill and resume until `kills` have struck, comparing each
     end with it.
@@ -82,23 +80,20 @@ def soak(
     outcome = Outcome(paper)
     data, folder = folder / "data", folder / paper
     began = time.monotonic()
-    lasting = attempt(paper, data, folder / "whole")
+    lasting = attempt(paper, data, folder / "whole") or {}  # None is only for a killed one
     outcome.seconds = time.monotonic() - began
     expected = run_folder(folder / "whole")
     while True:
         broken = folder / f"broken{outcome.finished}"
-        while (
-            len(outcome.killed) < kills and stage_of(broken) <= EPOCHS
-        ):  # one kill after training is enough
+        # One kill after training is enough.
+        while len(outcome.killed) < kills and stage_of(broken) <= EPOCHS:
             stage = moments.randint(stage_of(broken), EPOCHS + 1)
-            if (
-                attempt(paper, data, broken, Kill(stage, moments.random() * lasting.get(stage, 0)))
-                is not None
-            ):
+            kill = Kill(stage, moments.random() * lasting.get(stage, 0))
+            if attempt(paper, data, broken, kill) is not None:
                 break
             outcome.killed.append(struck(broken))
             progress.tell(paper, outcome.killed[-1])
-        if not (run_folder(broken) / "metrics.csv").exists():
+        if not (run_folder(broken) / "predictions.json").exists():
             attempt(paper, data, broken)
         outcome.finished += 1
         differing = differences(expected, run_folder(broken))
@@ -109,8 +104,14 @@ def soak(
             return outcome
 
 
+def _due(kill: Kill, begun: Dict[int, float]) -> bool:
+    """Whether the moment to kill has come, by when each stage has begun."""
+    since = [moment for stage, moment in begun.items() if stage >= kill.stage]
+    return bool(since) and time.monotonic() - since[0] >= kill.seconds
+
+
 def attempt(
-    paper: Paper, data: Path, runs_root: Path, kill: Optional[Kill] = None
+    paper: str, data: Path, runs_root: Path, kill: Optional[Kill] = None
 ) -> Optional[Dict[int, float]]:
     """Train or resume in a process of its own, or kill it.
 
@@ -135,12 +136,9 @@ def attempt(
         while process.poll() is None:
             if sessions(runs_root) != before:  # before that it imports, and has nothing to lose
                 begun.setdefault(stage_of(runs_root), time.monotonic())
-            since = [moment for stage, moment in begun.items() if kill and stage >= kill.stage]
-            if since and time.monotonic() - since[0] >= kill.seconds:
+            if kill and _due(kill, begun):
                 process.kill()
-                if (
-                    process.wait() == -signal.SIGKILL
-                ):  # else it has ended by itself in the last instant
+                if process.wait() == -signal.SIGKILL:  # else it ended in the last instant
                     return None
             time.sleep(0.02)
     finally:
@@ -164,19 +162,12 @@ def stage_of(runs_root: Path) -> int:
     )
 
 
-def command(paper: Paper, data: Path, runs_root: Path) -> List[str]:
+def command(paper: str, data: Path, runs_root: Path) -> List[str]:
     """The command line of a training."""
-    words = [
-        sys.executable,
-        "-m",
-        f"reproductions.{paper}.train",
-        "--profile",
-        "smoke",
-        "--epochs",
-        str(EPOCHS),
-    ]
-    words += ["--data-root", str(data), "--runs-root", str(runs_root)]
-    if paper != "polyp_unet":  # whose networks have no weights to start from
+    config = importlib.import_module(f"reproductions.{paper}.config")
+    words = [sys.executable, "-m", f"reproductions.{paper}.train", "--profile", "smoke"]
+    words += ["--epochs", str(EPOCHS), "--data-root", str(data), "--runs-root", str(runs_root)]
+    if hasattr(config.PROFILES["smoke"], "encoder_weights"):
         words += ["--encoder-weights", "none"]
     return words
 
@@ -281,15 +272,14 @@ def table(outcomes: List[Outcome]) -> Table:
 def main() -> None:
     """Kill and compare from the command line."""
     options = tyro.cli(Options, prog="python -m tools.kill_and_resume")
+    unknown = set(options.papers) - set(reproductions.names())
+    if unknown:
+        raise InputError(f"--papers {' '.join(sorted(unknown))}: no such paper")
     if options.kills < 1 or not options.papers:
         raise InputError(f"--kills {options.kills}: expected at least one, of at least one paper")
     shutil.rmtree(options.folder, ignore_errors=True)
     data = options.folder / "data"
-    phantoms.nuclei(data / "tnbc", images_per_patient=3)
-    phantoms.ultrasound(data / "busi", benign=10, malignant=6, normal=4)
-    phantoms.histology(data / "brecahad")
-    phantoms.packed_colonoscopy(data / "polypgen")
-    phantoms.brain_mri(data / "brain_mri")
+    write_phantoms(data)
 
     moments, progress = random.Random(options.seed), Progress(options.kills)
     outcomes = []
@@ -297,7 +287,7 @@ def main() -> None:
         share = len(range(number, options.kills, len(options.papers)))
         if share:
             print(f"{paper}: {share} kills", flush=True)
-            outcomes.append(soak(paper, share, options.folder, moments, progress))
+            outcomes.append(kill_and_compare(paper, share, options.folder, moments, progress))
     Console(width=None if sys.stdout.isatty() else 100).print(table(outcomes))
     for line in [difference for outcome in outcomes for difference in outcome.differences]:
         print(f"differs: {line}")

@@ -1,71 +1,41 @@
 """Finding a data set on this machine, or downloading it, and making sure that it is the right one.
 
 `python -m common.datasets.manifests tnbc` prints where a data set lies and what it is; of several
-names it takes the first that is there. What is expected of each data set stands in
-`data_manifests/<name>.yaml`.
+names it takes the first that is there. Without a name it lists all data sets, `--all` fetches them.
+What is expected of each stands in `data_manifests/<name>.yaml`.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import json
+import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
 
-import pooch
-import requests
-import yaml
 from PIL import Image
-from pooch.hashes import hash_matches
 
+from common import files
+from common.datasets import downloads
 from common.datasets.archives import unpack
+from common.datasets.downloads import megabytes
+from common.datasets.manifest_schema import Archive, Manifest, is_expectation, is_size, read
 from common.errors import InputError, exits_cleanly
-from common.files import PROJECT, sha256
+from common.files import PROJECT
+from common.imaging import listing
+
+__all__ = ["Archive", "DataSet", "Manifest", "find", "find_first", "load_manifest", "verify"]
 
 MANIFESTS = PROJECT / "data_manifests"
 DATA = PROJECT / "data"
 PHANTOM = "PHANTOM.json"  # marks a synthetic data set and says what it holds
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One place a data set can be downloaded from."""
-
-    url: str
-    checksum: Optional[str] = None  # "md5:…" or "sha256:…"; None where none is published
-    size: Optional[int] = None  # bytes
-    keep: bool = False  # the file is the data, and not unpacked
-
-    @property
-    def filename(self) -> str:
-        """Last part of the address."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a data set is, where it comes from and how to recognise it: the content of one YAML
-    file.
-    """
-
-    name: str
-    title: str
-    citation: str
-    licence: str
-    homepage: str
-    archives: Tuple[
-        Archive, ...
-    ]  # alternatives, tried in this order; none where it cannot be downloaded
-    folder: str  # inside the data root
-    layouts: Tuple[str, ...]  # folders that an archive may wrap its content in
-    images: str  # the pattern of `expect` that the pictures match
-    expect: Mapping[str, int]  # glob pattern -> how many files or folders match it
-    image_size: Optional[Tuple[int, int]] = None  # width, height; None where it varies
+REBUILT = "REBUILT.txt"  # marks data that `rebuild` has made
+MOST_JSON_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,12 +49,9 @@ class DataSet:
     fingerprint: str  # 16 hex digits that stand for all names and contents
 
 
-_MANIFEST_KEYS = {
-    **dict.fromkeys(("name", "title", "citation", "licence", "homepage", "folder", "images"), str),
-    **{"archives": list, "layouts": list, "image_size": list, "expect": dict},
-}
-_ARCHIVE_KEYS = {"url": str, "checksum": str, "size": int, "keep": bool}
-_OPTIONAL_KEYS = {"image_size", "checksum", "size", "keep"}
+def all_names() -> List[str]:
+    """Names of all data sets."""
+    return sorted(path.stem for path in MANIFESTS.glob("*.yaml"))
 
 
 def load_manifest(name: str) -> Manifest:
@@ -92,30 +59,12 @@ def load_manifest(name: str) -> Manifest:
     wrong.
     """
     path = MANIFESTS / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(other.stem for other in MANIFESTS.glob("*.yaml")))
-        raise InputError(f"{path}: no such manifest, expected one of: {known}")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    _check_keys(path, raw, _MANIFEST_KEYS)
-    for archive in raw["archives"]:
-        _check_keys(path, archive, _ARCHIVE_KEYS)
-    if raw["images"] not in raw["expect"] or not _is_expectation(raw["expect"]):
-        raise InputError(
-            f"{path}: `expect` must map patterns, among them the one of `images`, to whole numbers"
-        )
-    if not _is_size(raw.get("image_size")):
-        raise InputError(
-            f"{path}: `image_size` must be a width and a height, got {raw['image_size']!r}"
-        )
-    if not all(isinstance(layout, str) for layout in raw["layouts"]):
-        raise InputError(f"{path}: `layouts` must be names of folders, got {raw['layouts']!r}")
-    raw["archives"] = tuple(Archive(**archive) for archive in raw["archives"])
-    raw["layouts"] = tuple(raw["layouts"])
-    raw["image_size"] = tuple(raw["image_size"]) if "image_size" in raw else None
-    return Manifest(**raw)
+    if not re.fullmatch(r"\w{1,100}", name, re.ASCII) or not path.is_file():
+        raise InputError(f"{path}: no such manifest, expected one of: {', '.join(all_names())}")
+    manifest = read(path)
+    if manifest.name != name:
+        raise InputError(f"{path}: `name` must be that of the file, got {manifest.name!r:.80}")
+    return manifest
 
 
 def find(name: str, data_root: Path | str | None = None, download: bool = True) -> DataSet:
@@ -128,12 +77,11 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True) 
     """
     manifest = load_manifest(name)
     if data_root is not None:
-        return verify(manifest, Path(data_root) / manifest.folder)
-    folder = DATA / manifest.folder
+        return verify(manifest, _place(manifest, Path(data_root)))
+    folder = _place(manifest, DATA)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (DATA / f".{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with files.locked(DATA / f".{name}.lock"):
             if not folder.exists():  # else another run has installed it while this one waited
                 _install(manifest, folder, download)
     return verify(manifest, folder)
@@ -145,20 +93,21 @@ def find_first(names: Sequence[str], data_root: Path | str | None = None) -> Dat
 
     Raises InputError as `find` does.
     """
-    roots = () if data_root is None else (Path(data_root),)
+    return find(first_present(names, data_root), data_root)
+
+
+def first_present(names: Sequence[str], data_root: Path | str | None = None) -> str:
+    """Name the data set that `find_first` finds, without verifying it."""
+    if data_root is None:
+        return names[0]
     manifests = [load_manifest(name) for name in names]
-    present = (
-        m.name
-        for root in roots
-        for m in manifests
-        if matching(_unwrapped(m, root / m.folder), m.images)
-    )
-    return find(next(present, names[0]), data_root)
+    present = (m.name for m in manifests if _has_images(m, _place(m, Path(data_root))))
+    return next(present, names[0])
 
 
 def verify(manifest: Manifest, folder: Path) -> DataSet:
-    """Check the number of files in `folder`, the size of pictures and the checksum of a kept
-    archive; describe them.
+    """Check the number of files in `folder`, the size of images and the checksum of a kept archive;
+    describe them.
 
     For a folder with a PHANTOM.json, that file says what to expect. Raises InputError naming the
     folder, what was expected and what was found.
@@ -169,19 +118,14 @@ def verify(manifest: Manifest, folder: Path) -> DataSet:
             f"{folder}: no such folder, expected it to hold {manifest.title} ({wanted})"
         )
     root = _unwrapped(manifest, folder)
-    title, expect, image_size = manifest.title, manifest.expect, manifest.image_size
+    title, expect = manifest.title, manifest.expect
+    image_size: Optional[Sequence[int]] = manifest.image_size
     synthetic = (root / PHANTOM).exists()
     if synthetic:
         title = f"{manifest.name} phantoms (synthetic)"
-        try:
-            phantom = json.loads((root / PHANTOM).read_text(encoding="utf-8"))
-            expect, image_size = phantom["expect"], phantom.get("image_size")
-            if not (_is_expectation(expect) and _is_size(image_size)):
-                raise ValueError
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise InputError(
-                f"{root / PHANTOM}: expected a JSON object with numbers of files in `expect`"
-            ) from None
+        expect, image_size = _read_phantom(root / PHANTOM)
+    elif manifest.rebuilt_title and (root / REBUILT).exists():
+        title = manifest.rebuilt_title
 
     found = {pattern: len(matching(root, pattern)) for pattern in expect}
     missing = [
@@ -191,37 +135,30 @@ def verify(manifest: Manifest, folder: Path) -> DataSet:
     ]
     if missing:
         raise InputError(f"{root}: expected {title}, found {', '.join(missing)}")
-    for path in matching(root, manifest.images) if image_size else ():
-        try:
-            with Image.open(path) as image:
-                size = image.size
-        except (
-            Exception
-        ):  # whatever the damage leads Pillow to: OSError, SyntaxError, DecompressionBombError …
-            raise InputError(f"{path}: not a picture, expected one of {title}") from None
-        if size != tuple(image_size):
-            raise InputError(
-                f"{path}: expected a picture of {image_size[0]}x{image_size[1]}, got "
-                f"{size[0]}x{size[1]}"
-            )
-
-    for path in (
-        ()
-        if synthetic
-        else {root / archive.filename for archive in manifest.archives if archive.keep}
-    ):
-        _check_archive(manifest, path)
+    if image_size:
+        for path in matching(root, manifest.images):
+            _check_image(path, image_size, title)
+    if not synthetic:
+        for path in {root / archive.filename for archive in manifest.archives if archive.keep}:
+            _check_archive(manifest, path)
     return DataSet(manifest.name, title, root, synthetic, _fingerprint(root, expect))
 
 
 def matching(folder: Path, pattern: str) -> List[Path]:
-    """Sorted paths in `folder` that match the glob `pattern`, without hidden ones such as the `._*`
-    of macOS.
+    """Sorted paths in `folder` that match the glob `pattern`, without what systems leave there; see
+    `listing.matching`.
     """
-    paths = folder.glob(pattern)
-    return sorted(
-        path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts)
-    )
+    return listing.matching(folder, pattern)
+
+
+def _place(manifest: Manifest, root: Path) -> Path:
+    """The folder in a data root where the images are, or else should be."""
+    folders = [root / name for name in manifest.folders]
+    return next((folder for folder in folders if _has_images(manifest, folder)), folders[0])
+
+
+def _has_images(manifest: Manifest, folder: Path) -> bool:
+    return bool(matching(_unwrapped(manifest, folder), manifest.images))
 
 
 def _unwrapped(manifest: Manifest, folder: Path) -> Path:
@@ -232,17 +169,51 @@ def _unwrapped(manifest: Manifest, folder: Path) -> Path:
     )
 
 
+def _read_phantom(path: Path) -> Tuple[Mapping[str, int], Optional[Sequence[int]]]:
+    """What a PHANTOM.json says to expect: numbers of files by pattern, and the size of images."""
+    try:
+        phantom = json.loads(files.read_bytes(path, MOST_JSON_BYTES).decode("utf-8"))
+        expect, image_size = phantom["expect"], phantom.get("image_size")
+        if is_expectation(expect) and is_size(image_size):
+            return expect, image_size
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise InputError(f"{path}: expected a JSON object with numbers of files in `expect`")
+
+
+def _check_image(path: Path, size: Sequence[int], title: str) -> None:
+    try:
+        with files.open_regular(path) as stream, Image.open(stream) as image:
+            found = image.size
+    except InputError:
+        raise
+    # Whatever the damage leads Pillow to: OSError, SyntaxError, DecompressionBombError …
+    except Exception:
+        raise InputError(f"{path}: not a picture, expected one of {title}") from None
+    if found != tuple(size):
+        raise InputError(
+            f"{path}: expected a picture of {size[0]}x{size[1]}, got {found[0]}x{found[1]}"
+        )
+
+
 def _fingerprint(root: Path, patterns: Iterable[str]) -> str:
     """Hash of the lines that `sha256sum` prints for the matching files, in the order of their POSIX
     paths.
     """
-    files = {
+    found = {
         path.relative_to(root).as_posix(): path
         for pattern in patterns
         for path in matching(root, pattern)
+        if not path.is_dir()
     }
-    lines = [f"{sha256(files[name])}  {name}\n" for name in sorted(files) if files[name].is_file()]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        try:
+            line = f"{files.sha256(found[name])}  {name}\n"
+        except OSError as error:
+            raise InputError(f"{found[name]}: cannot be read ({error.strerror})") from None
+        digest.update(os.fsencode(line))
+    return digest.hexdigest()[:16]
 
 
 def _install(manifest: Manifest, folder: Path, download: bool) -> None:
@@ -252,25 +223,71 @@ def _install(manifest: Manifest, folder: Path, download: bool) -> None:
     work = DATA / f".partial-{manifest.name}"
     shutil.rmtree(work, ignore_errors=True)  # left behind by a run that was killed
     try:
-        archive = _placed_archive(manifest)
-        if archive is None and download and manifest.archives:
-            archive = _download(manifest, work)
-        if archive is None:
+        placed = _placed_archive(manifest)
+        if placed:
+            try:
+                content = _content(manifest, placed, work)
+            except InputError as error:
+                raise InputError(f"{error}; {_remedy(manifest)}") from None
+        elif download and manifest.archives:
+            content = _download(manifest, work)
+        else:
             raise InputError(f"{manifest.title}: not in {folder}; {_remedy(manifest)}")
-        try:
-            if any(known.keep for known in manifest.archives if known.filename == archive.name):
-                (work / "unpacked").mkdir(parents=True)
-                shutil.copyfile(archive, work / "unpacked" / archive.name)
-            else:
-                unpack(archive, work / "unpacked")
-            content = verify(manifest, work / "unpacked").folder
-        except InputError as error:
-            raise InputError(
-                f"{archive.name} is not the expected archive: {error}; {_remedy(manifest)}"
-            ) from None
         content.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _download(manifest: Manifest, work: Path) -> Path:
+    """Download, unpack and verify a data set from the first address that has it."""
+    failures = []
+    for archive in manifest.archives:
+        try:
+            path = downloads.fetch(archive, work, DATA / downloads.PARTS)
+            return _content(manifest, path, work)
+        except (downloads.Failed, InputError) as failure:
+            failures.append(f"{archive.address} ({failure})")
+            shutil.rmtree(work, ignore_errors=True)
+    raise InputError(
+        f"cannot download {manifest.title} from {' or '.join(failures)}; {_remedy(manifest)}"
+    )
+
+
+def _content(manifest: Manifest, archive: Path, work: Path) -> Path:
+    """Unpack an archive in `work`, and give the folder in it that is the verified data set."""
+    unpacked = work / "unpacked"
+    known = [entry for entry in manifest.archives if entry.filename == archive.name]
+    try:
+        if any(entry.keep for entry in known):
+            unpacked.mkdir(parents=True)
+            shutil.copyfile(archive, unpacked / archive.name)
+        else:
+            unpack(archive, unpacked)
+        if manifest.rebuild:
+            unpacked = _rebuilt(manifest, unpacked, work / "rebuilt")
+        data = verify(manifest, unpacked)
+        if manifest.fingerprint and not any(entry.checksum for entry in known):
+            _check_fingerprint(data, manifest.fingerprint)
+    except InputError as error:
+        raise InputError(f"{archive.name} is not the expected archive: {error}") from None
+    return data.folder
+
+
+def _rebuilt(manifest: Manifest, source: Path, target: Path) -> Path:
+    from common.datasets import rebuild  # not at the top: it takes a second
+
+    if manifest.rebuild not in rebuild.PROCEDURES:
+        known = ", ".join(rebuild.PROCEDURES)
+        raise InputError(f"`rebuild` must be one of {known}, got {manifest.rebuild!r:.80}")
+    print(f"making {manifest.name} from it", file=sys.stderr)
+    rebuild.PROCEDURES[manifest.rebuild](source, target, MANIFESTS)
+    (target / REBUILT).write_text(f"Made from the archive of {manifest.homepage}\n")
+    return target
+
+
+def _check_fingerprint(data: DataSet, expected: str) -> None:
+    if data.fingerprint != expected:
+        raise InputError(f"other content: fingerprint {data.fingerprint}, expected {expected}")
 
 
 def _placed_archive(manifest: Manifest) -> Optional[Path]:
@@ -286,7 +303,7 @@ def _placed_archive(manifest: Manifest) -> Optional[Path]:
 
 def _check_archive(manifest: Manifest, path: Path) -> None:
     known = [archive for archive in manifest.archives if archive.filename == path.name]
-    if not any(hash_matches(path, archive.checksum) for archive in known):
+    if not any(downloads.is_right(path, archive) for archive in known):
         wanted = " or ".join(
             f"{archive.checksum} ({archive.size or '?'} bytes)" for archive in known
         )
@@ -295,92 +312,90 @@ def _check_archive(manifest: Manifest, path: Path) -> None:
         )
 
 
-def _download(manifest: Manifest, work: Path) -> Path:
-    pooch.get_logger().setLevel("WARNING")
-    failures = []
-    for archive in manifest.archives:
-        print(f"downloading {archive.url}", file=sys.stderr)
-        try:
-            return Path(
-                pooch.retrieve(
-                    archive.url, archive.checksum, archive.filename, work, progressbar=True
-                )
-            )
-        except requests.HTTPError as error:
-            failures.append(f"{archive.url} (answer {error.response.status_code})")
-        except requests.RequestException as error:
-            failures.append(f"{archive.url} ({type(error).__name__})")
-        except ValueError as error:
-            wrong_hash = "hash" in str(error)  # what else may come is an answer that makes no sense
-            reason = (
-                f"wrong checksum, expected {archive.checksum}"
-                if wrong_hash
-                else " ".join(str(error).split())
-            )
-            failures.append(f"{archive.url} ({reason})")
-    raise InputError(
-        f"cannot download {manifest.title} from {' or '.join(failures)}; {_remedy(manifest)}"
-    )
-
-
 def _remedy(manifest: Manifest) -> str:
-    by_hand = f"get it from {manifest.homepage} and put its content into {DATA / manifest.folder}"
+    folder = DATA / manifest.folder
+    by_hand = f"get it from {manifest.homepage} and put its content into {folder}"
     if manifest.archives:
-        url, filename = manifest.archives[0].url, manifest.archives[0].filename
-        by_hand = f"get {url} by hand and put it at {DATA / filename} or its content into {DATA / manifest.folder}"
+        url, place = manifest.archives[0].address, DATA / manifest.archives[0].filename
+        by_hand = f"get {url} by hand and put it at {place}"
+        if not manifest.rebuild:
+            by_hand += f" or its content into {folder}"
     return f"{by_hand}, set DATA_ROOT to a folder that holds {manifest.folder}/, or try `make demo`"
 
 
-def _is_expectation(value: object) -> bool:
-    """Whether this maps relative patterns to whole numbers."""
-    relative = isinstance(value, dict) and all(
-        isinstance(p, str) and p and p[0] != "/" for p in value
-    )
-    return relative and all(isinstance(count, int) for count in value.values())
+# Command line
 
 
-def _is_size(value: object) -> bool:
-    return value is None or (
-        isinstance(value, list) and [type(side) for side in value] == [int, int]
-    )
+def _describe(data: DataSet) -> None:
+    """Print what a data set is."""
+    manifest = load_manifest(data.name)
+    paths = [path for path in matching(data.folder, "**/*") if path.is_file()]
+    print(data.title)
+    print(f"  folder       {data.folder}")
+    print(f"  found        {len(matching(data.folder, manifest.images))} {manifest.images}")
+    print(f"  size         {megabytes(sum(path.stat().st_size for path in paths))}")
+    print(f"  fingerprint  {data.fingerprint}")
+    if not data.synthetic:
+        for archive in manifest.archives:
+            print(f"  published    {archive.described()}")
+        print(f"  licence      {manifest.licence}")
+        print(f"  citation     {manifest.citation}")
 
 
-def _check_keys(path: Path, raw: object, kinds: Mapping[str, type]) -> None:
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: expected the keys {', '.join(kinds)}, got {raw!r}")
-    for key in sorted(set(kinds) - set(raw) - _OPTIONAL_KEYS):
-        raise InputError(f"{path}: the key `{key}` is missing")
-    for key, value in raw.items():
-        if key not in kinds:
-            raise InputError(f"{path}: unknown key `{key}`, expected one of {', '.join(kinds)}")
-        if not isinstance(value, kinds[key]):
-            raise InputError(f"{path}: `{key}` must be a {kinds[key].__name__}, got {value!r}")
+def _list_all(data_root: Optional[Path]) -> None:
+    """Print which data sets are here and where the others come from, without reading them."""
+    root = data_root or DATA
+    for name in all_names():
+        manifest = load_manifest(name)
+        place = _place(manifest, root)
+        print(f"{name}: {manifest.title}")
+        if _has_images(manifest, place):
+            paths = [path for path in matching(place, "**/*") if path.is_file()]
+            size = megabytes(sum(path.stat().st_size for path in paths))
+            print(f"  here       {place}, {len(paths)} files, {size}")
+        else:
+            print(f"  not here   {place}")
+        for archive in manifest.archives:
+            print(f"  published  {archive.described()}")
+        print(f"  licence    {manifest.licence}")
+
+
+def _fetch_all(data_root: Optional[Path]) -> None:
+    """Find or download every data set; go on after one that cannot be had."""
+    failed = []
+    for name in all_names():
+        try:
+            data = find(name, data_root)
+            print(f"{name}: {data.title}, in {data.folder}")
+        except InputError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
+    if failed:
+        raise InputError(f"without {', '.join(failed)}, for the reasons above")
 
 
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
-    """Command line: find or download one data set and print what it is; of several, the first that
-    is there.
+    """Find or download one data set and print what it is; of several, the first that is there.
+    Without a name: list all data sets, and where they come from.
     """
     parser = argparse.ArgumentParser(
         prog="python -m common.datasets.manifests", description=main.__doc__
     )
     parser.add_argument(
-        "names", nargs="+", metavar="name", help="a file of data_manifests, without .yaml"
+        "names", nargs="*", metavar="name", help="a file of data_manifests, without .yaml"
     )
+    parser.add_argument("--all", action="store_true", help="find or download every data set")
     parser.add_argument(
         "--data-root", type=Path, help="folder that holds the data set's own folder"
     )
     arguments = parser.parse_args(argv)
-    data = find_first(arguments.names, arguments.data_root)
-    manifest = load_manifest(data.name)
-    print(data.title)
-    print(f"  folder       {data.folder}")
-    print(f"  found        {len(matching(data.folder, manifest.images))} {manifest.images}")
-    print(f"  fingerprint  {data.fingerprint}")
-    if not data.synthetic:
-        print(f"  licence      {manifest.licence}")
-        print(f"  citation     {manifest.citation}")
+    if arguments.names:
+        _describe(find_first(arguments.names, arguments.data_root))
+    elif arguments.all:
+        _fetch_all(arguments.data_root)
+    else:
+        _list_all(arguments.data_root)
 
 
 if __name__ == "__main__":

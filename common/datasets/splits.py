@@ -12,11 +12,22 @@ Split = Dict[str, List[str]]
 
 
 def random_split(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> Split:
-    """Shuffle `ids` and deal them out, e.g. {"train": 0.8, "test": 0.2}; each part comes back
-    sorted.
+    """Split ids at random into parts whose sizes follow the largest-remainder method.
 
-    Sizes follow the largest-remainder method; the order of `ids` does not matter. Raises InputError
-    when there are too few ids for every part with a fraction above 0 to get one.
+    Args:
+        ids: unique; their order does not matter.
+        fractions: fraction of the ids in each part, adding up to 1.
+        seed: a seed gives the same split for ever.
+
+    Returns:
+        The sorted ids of each part.
+
+    Raises:
+        InputError: too few ids for every part with a fraction above 0 to get one.
+
+    Example:
+        >>> random_split("abcdefghij", {"train": 0.8, "test": 0.2}, seed=0)["test"]
+        ['b', 'i']
     """
     sizes = _sizes(ids, fractions)
     shuffled = np.random.default_rng(seed).permutation(sorted(ids)).tolist()
@@ -27,13 +38,29 @@ def random_split(ids: Sequence[str], fractions: Mapping[str, float], seed: int) 
 def group_split(
     ids: Sequence[str], groups: Mapping[str, Hashable], fractions: Mapping[str, float], seed: int
 ) -> Split:
-    """Split like `random_split`, but keep all ids with the same `groups[id]` (patient, case,
-    duplicates) together.
+    """Split like `random_split`, but keep ids of one group (patient, case, duplicates) together.
 
-    Parts are filled from the smallest to the largest, each with a random set of groups whose total
-    size differs from the asked one by at most a quarter of the mean group size or, where that is
+    Parts are filled from the smallest to the largest, each with a random set of groups. Its size
+    differs from the wanted one by at most a quarter of the mean group size or, where that is
     impossible, as little as possible. The tolerance matters: of the 11 patients of TNBC, two can be
     in no test set of exactly 10 images.
+
+    Args:
+        ids: unique; their order does not matter.
+        groups: group of each id.
+        fractions: fraction of the ids in each part, adding up to 1.
+        seed: a seed gives the same split for ever.
+
+    Returns:
+        The sorted ids of each part.
+
+    Raises:
+        InputError: too few groups for every part with a fraction above 0 to get one.
+
+    Example:
+        >>> patients = {"1a": 1, "1b": 1, "2a": 2, "3a": 3}
+        >>> group_split(list(patients), patients, {"train": 0.5, "test": 0.5}, seed=0)
+        {'train': ['1a', '1b'], 'test': ['2a', '3a']}
     """
     sizes = _sizes(ids, fractions)
     rng = np.random.default_rng(seed)
@@ -48,9 +75,8 @@ def group_split(
     for part in smaller:
         remaining = [remaining[i] for i in rng.permutation(len(remaining))]
         tolerance = len(ids) / len(members) / 4
-        chosen = _subset_near(
-            sizes[part], tolerance, [len(members[group]) for group in remaining], rng
-        )
+        group_sizes = [len(members[group]) for group in remaining]
+        chosen = _subset_near(sizes[part], tolerance, group_sizes, rng)
         split[part] = sorted(name for i in chosen for name in members[remaining[i]])
         remaining = [group for i, group in enumerate(remaining) if i not in chosen]
     split[largest] = sorted(name for group in remaining for name in members[group])
@@ -62,9 +88,7 @@ def group_split(
 def check_disjoint(
     split: Mapping[str, Sequence[str]], groups: Optional[Mapping[str, Hashable]] = None
 ) -> None:
-    """Raise ValueError if an id, or a group of ids, is in more than one part, or an id twice in
-    one.
-    """
+    """Raise ValueError where an id occurs twice, or a group lies in more than one part."""
     ids: Dict[str, str] = {}
     owners: Dict[Hashable, str] = {}
     for part, names in split.items():
@@ -73,10 +97,8 @@ def check_disjoint(
                 raise ValueError(f"every id must occur once, got {name} in {ids[name]} and {part}")
             ids[name] = part
             if groups is not None and owners.setdefault(groups[name], part) != part:
-                raise ValueError(
-                    f"a group must lie in one part, got {groups[name]} in {owners[groups[name]]} and "
-                    f"{part}"
-                )
+                group, other = groups[name], owners[groups[name]]
+                raise ValueError(f"a group must lie in one part, got {group} in {other} and {part}")
 
 
 def _sizes(ids: Sequence[str], fractions: Mapping[str, float]) -> Dict[str, int]:
@@ -98,10 +120,10 @@ def _sizes(ids: Sequence[str], fractions: Mapping[str, float]) -> Dict[str, int]
 def _subset_near(
     target: int, tolerance: float, sizes: Sequence[int], rng: np.random.Generator
 ) -> List[int]:
-    """Indices of a non-empty subset whose sum is within `tolerance` of `target`, else as near as
-    can be.
+    """Indices of a random non-empty subset whose sum is within `tolerance` of `target`.
 
-    Subset sum by dynamic programming; the order of `sizes` decides between subsets of one sum.
+    Where there is none, one with the nearest sum. Subset sum by dynamic programming: the order of
+    `sizes` decides between subsets of one sum.
     """
     last = {0: -1}  # reachable sum -> index of the item that first reached it
     for i, size in enumerate(sizes):

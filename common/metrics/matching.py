@@ -169,7 +169,8 @@ def _next_level(
     """Take the nearest columns that are not yet met off the heap: their distance, and all of them
     in ascending order.
     """
-    nearest, columns = math.inf, []
+    nearest = math.inf
+    columns: list[int] = []
     while farther and (not columns or farther[0][0] == nearest):
         length, column = heapq.heappop(farther)
         if column not in met and length == distance[column]:  # else a nearer way has been found

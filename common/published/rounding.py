@@ -1,15 +1,15 @@
-"""Printed numbers, each with the range that it stands for.
+"""Printed numbers, each with the range of numbers that it stands for.
 
-From half a unit of its last digit below to a whole one above: the number behind it may have been
-rounded or cut off.
+A number may have been rounded or truncated before it was printed, and nothing says which. So a
+printed v whose last digit is worth u stands for every number from v - u/2 to v + u.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Iterable, Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple, Tuple
 
-from common.published.schema import COUNTS, Metric, PublishedTable
+from common.published.schema import COUNTS, Metric, PublishedTable, Row
 
 
 class Cell(NamedTuple):
@@ -28,12 +28,16 @@ class Cell(NamedTuple):
         return self.table.metrics[self.column]
 
     @property
+    def line(self) -> Row:
+        return self.table.rows[self.row]
+
+    @property
     def text(self) -> str:
-        return self.table.rows[self.row].values[self.column]
+        return self.line.values[self.column]
 
     @property
     def row_label(self) -> str:
-        return self.table.rows[self.row].label
+        return f"{self.line.label} (quoted)" if self.line.citation else self.line.label
 
     @property
     def where(self) -> str:
@@ -52,30 +56,48 @@ class Cell(NamedTuple):
 
     def show(self, value: Fraction) -> str:
         """Write `value` in the unit of this number, with one decimal more."""
-        return f"{float(value * _scale(self.metric)):.{_decimals(self.text) + 1}f}"
+        return f"{float(value * scale(self.metric)):.{decimals(self.text) + 1}f}"
+
+
+def interval(printed: str) -> Tuple[Fraction, Fraction]:
+    """Give the lowest and highest number that round or truncate to a printed one.
+
+    >>> interval("0.82")
+    (Fraction(163, 200), Fraction(83, 100))
+    """
+    value, unit = Fraction(printed), last_digit(printed)
+    if printed.startswith("-"):  # truncation goes towards zero
+        return value - unit, value + unit / 2
+    return value - unit / 2, value + unit
 
 
 def read(table: PublishedTable, row: str, column: str) -> Cell:
     """Give one number of a table. Counts stand for themselves."""
     printed, metric = table.rows[row].values[column], table.metrics[column]
-    last = Fraction(0) if metric.kind in COUNTS else last_digit(printed)
-    low, high = Fraction(printed) - last / 2, Fraction(printed) + last
-    return Cell(table, row, column, low / _scale(metric), high / _scale(metric))
+    exact = Fraction(printed)
+    low, high = (exact, exact) if metric.kind in COUNTS else interval(printed)
+    return Cell(table, row, column, low / scale(metric), high / scale(metric))
 
 
-def read_all(tables: Iterable[PublishedTable]) -> Iterator[Cell]:
-    """Give every number of a paper's own results, in reading order."""
-    return (read(table, row, column) for table in tables for row, column, _ in table.numbers())
+def read_all(tables: Iterable[PublishedTable], quoted: bool = False) -> Iterator[Cell]:
+    """Give every number of a paper's own results, in reading order; with those that it quotes from
+    others where `quoted`.
+    """
+    for table in tables:
+        for row, column, _ in table.all_numbers() if quoted else table.numbers():
+            yield read(table, row, column)
 
 
 def last_digit(printed: str) -> Fraction:
     """Give what one more in the last digit is worth: 1/100 for 0.25."""
-    return Fraction(1, 10 ** _decimals(printed))
+    return Fraction(1, 10 ** decimals(printed))
 
 
-def _decimals(printed: str) -> int:
+def decimals(printed: str) -> int:
+    """Count the decimals of a printed number."""
     return len(printed.partition(".")[2])
 
 
-def _scale(metric: Metric) -> int:
+def scale(metric: Metric) -> int:
+    """Give what a fraction is multiplied by in the unit of a metric: 100 in percent, else 1."""
     return 100 if metric.unit == "percent" else 1

@@ -1,27 +1,33 @@
 """Published numbers as data: one YAML file per table of a paper, each value as it was printed.
 
 Within a paper an id means the same thing in every table, a row's as well as a metric's. How numbers
-hang together stands beside them (`kind`, `mean_of`, `sum_of`, `cut`, ...): it is what
-`common.published.audit` checks them by.
+depend on each other stands beside them (`kind`, `mean_of`, `sum_of`, `cut`, ...): it is what
+`common.published.audit` checks them by. A folder `published/` may also hold `claims.yaml`, which
+`common.published.claims` reads.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping, Optional
+from typing import Any, Iterator, List, Mapping, Optional
 
-import yaml
+from common.published import strict_yaml
 
-from common.errors import InputError
+# Kinds of metrics whose arithmetic is known. Fractions are of pixels and lie between 0 and 1: `f1`
+# is the harmonic mean of precision and recall, `accuracy` that of two classes. A `size` counts what
+# is in the set that the row names, `pixels` is the width or height of an image.
+FRACTIONS = ("dice", "f1", "iou", "precision", "recall", "accuracy", "aji")
+COUNTS = ("size", "parameters", "pixels")
+DETERMINISTIC = (*COUNTS, "file_size")  # the same in every run
 
-# Kinds of metrics whose arithmetic is known. Shares are of pixels and lie between 0 and 1: `f1` is
-# the harmonic mean of precision and recall, `accuracy` that of two classes. A `size` counts what is
-# in the set that the row names.
-SHARES = ("dice", "f1", "iou", "precision", "recall", "accuracy", "aji")
-COUNTS = ("size", "parameters")
+# The smallest difference that a verdict has to be able to tell, as a fraction: one value per kind,
+# fixed before any run. A YAML file may lower it for a metric, and says why; it cannot raise it.
+RESOLUTIONS = {kind: Decimal("0.05") for kind in FRACTIONS}
+RESOLUTIONS["accuracy"] = Decimal("0.01")
+
+CLAIMS_FILE = "claims.yaml"  # beside the tables, and none of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +44,34 @@ class Metric:
     unit: str
     aggregation: str
     assumed_aggregation: Optional[str]
-    band: Decimal  # largest |regenerated - published| that is still `within` when only one seed was run
-    band_reason: str
-    kind: Optional[str] = None  # one of SHARES or COUNTS
-    split: Optional[str] = (
-        None  # the part of the data that it was computed on; None for the test images
-    )
-    target: Optional[str] = (
-        None  # the class that it is of; None for the only one, or for all together
-    )
+    kind: Optional[str] = None  # one of FRACTIONS or DETERMINISTIC
+    split: Optional[str] = None  # part of the data that it was computed on; None: the test images
+    target: Optional[str] = None  # class that it is of; None: the only one, or all together
     mean_of: tuple[str, ...] = ()  # metrics of the same row, one per class
+    lowered_resolution: Optional[Decimal] = None  # in the metric's unit
+    resolution_reason: Optional[str] = None
+
+    @property
+    def resolution(self) -> Optional[Decimal]:
+        """Smallest difference that a verdict must be able to tell, in the metric's unit.
+
+        The default of its kind unless the YAML file lowers it; None for counts and for kinds that
+        are not known.
+
+        >>> Metric("Dice", "percent", "mean over images", None, "dice").resolution
+        Decimal('5.00')
+        """
+        return self.lowered_resolution or default_resolution(self.kind, self.unit)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it is a count or size that no training moves."""
+        return self.kind in DETERMINISTIC
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is taken over all pixels at once, as far as stated or assumed."""
+        return (self.assumed_aggregation or self.aggregation).startswith("pooled")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +84,16 @@ class Cut:
     image: int  # pixels, like the others
     tile: int
     step: int
+    tiles: Optional[int] = None  # of an image, as printed
+
+    @property
+    def tiles_of_an_image(self) -> int:
+        """Number of tiles that the sizes give.
+
+        >>> Cut("original", image=1024, tile=256, step=128).tiles_of_an_image
+        49
+        """
+        return ((self.image - self.tile) // self.step + 1) ** 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +108,9 @@ class Row:
     sum_of: tuple[str, ...] = ()  # rows that its counts are the total of
     cut: Optional[Cut] = None
     filtered_from: Optional[str] = None  # the row whose set this one is a part of
+    in_data: Mapping[str, str] = dataclasses.field(default_factory=dict)  # what the data set holds
+    rows_of: tuple[str, ...] = ()  # ids of tables whose rows its count is the number of
+    omitted_from: Optional[str] = None  # id of the comparison that leaves this quoted row out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +119,8 @@ class PublishedTable:
     it leaves out.
 
     `split_percent` maps "images" to their number and each part of the split to its percentage, all
-    as printed.
+    as printed. `our_runs` maps rows to the settings of the runs whose scores per image tell how
+    much a test set moves a score: it is ours, not the paper's.
     """
 
     id: str
@@ -93,130 +131,123 @@ class PublishedTable:
     metrics: Mapping[str, Metric]
     rows: Mapping[str, Row]
     open: tuple[str, ...]
-    model: Optional[str] = (
-        None  # of all rows, where a paper prints the same rows for several models
-    )
+    model: Optional[str] = None  # of all rows, where a paper prints them for several models
     batch_size: Optional[int] = None
     split_percent: Optional[Mapping[str, str]] = None
+    our_runs: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    reading: str = ""  # ours too: the reading that is judged, named before its runs
 
     def numbers(self) -> Iterator[tuple[str, str, str]]:
         """Yield (row id, metric id, number as printed) of the paper's own results, in reading
         order.
         """
+        for row_id, metric_id, text in self.all_numbers():
+            if self.rows[row_id].citation is None:
+                yield row_id, metric_id, text
+
+    def all_numbers(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what `numbers` does, with the rows that the paper quotes from others."""
         for row_id, row in self.rows.items():
             for metric_id in self.metrics:
-                if row.citation is None and metric_id in row.values:
+                if metric_id in row.values:
                     yield row_id, metric_id, row.values[metric_id]
 
 
-_TABLE = {
-    "id": str,
-    "title": str,
-    "paper": str,
-    "where": str,
-    "data": str,
-    "metrics": dict,
-    "rows": dict,
-    "open": list,
-}
-_TABLE.update(model=str, batch_size=str, split_percent=dict)
-_METRIC = dict.fromkeys(
-    ("label", "unit", "aggregation", "assumed_aggregation", "band", "band_reason"), str
-)
-_METRIC.update(kind=str, split=str, target=str, mean_of=list)
-_ROW = {
-    "label": str,
-    "source": str,
-    "citation": str,
-    "values": dict,
-    "sum_of": list,
-    "cut": dict,
-    "filtered_from": str,
-}
-_CUT = dict.fromkeys(("source", "image", "tile", "step"), str)
-_OPTIONAL = {
-    "assumed_aggregation",
-    "citation",
-    "model",
-    "batch_size",
-    "split_percent",
-    "kind",
-    "split",
-    "target",
-}
-_OPTIONAL |= {"mean_of", "sum_of", "cut", "filtered_from"}
+_TABLE = dict.fromkeys(("id", "title", "paper", "where", "data"), str)
+_TABLE.update(metrics=dict, rows=dict, open=list)
+_TABLE.update(model=str, batch_size=str, split_percent=dict, our_runs=dict, reading=str)
+_TABLE_OPTIONAL = {"model", "batch_size", "split_percent", "our_runs", "reading"}
+_METRIC = dict.fromkeys(("label", "unit", "aggregation", "assumed_aggregation"), str)
+_METRIC.update(kind=str, split=str, target=str, mean_of=list, resolution=str, resolution_reason=str)
+_METRIC_OPTIONAL = set(_METRIC) - {"label", "unit", "aggregation"}
+_ROW = {"label": str, "source": str, "citation": str, "values": dict}
+_ROW.update(sum_of=list, cut=dict, filtered_from=str)
+_ROW.update(in_data=dict, rows_of=list, omitted_from=str)
+_ROW_OPTIONAL = set(_ROW) - {"label", "source", "values"}
+_CUT = dict.fromkeys(("source", "image", "tile", "step", "tiles"), str)
 
 
 def load(path: Path | str) -> PublishedTable:
     """Read and check a published table. Raises InputError naming the file and the key that is
     wrong.
     """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-        table = _fields(content, _TABLE)
+    with strict_yaml.reading(path, "a published table"):
+        table = strict_yaml.fields(strict_yaml.content(path), _TABLE, _TABLE_OPTIONAL)
         metrics = {
             name: _metric(entry, f"metrics.{name}") for name, entry in table["metrics"].items()
         }
         rows = {name: _row(entry, f"rows.{name}", metrics) for name, entry in table["rows"].items()}
-        for name, metric in metrics.items():
-            _known(metric.mean_of, metrics, f"metrics.{name}.mean_of")
-        for name, row in rows.items():
-            _known(row.sum_of, rows, f"rows.{name}.sum_of")
-            _known([row.cut.source] if row.cut else [], rows, f"rows.{name}.cut.source")
-            _known(
-                [row.filtered_from] if row.filtered_from else [], rows, f"rows.{name}.filtered_from"
-            )
+        _check_relations(metrics, rows)
         if table["split_percent"] is not None:
-            if "images" not in table["split_percent"]:
-                raise ValueError(
-                    "split_percent: expected the number of images beside the percentages"
-                )
-            for part, value in table["split_percent"].items():
-                _printed(value, f"split_percent.{part}")
+            _check_split(table["split_percent"])
         if table["batch_size"] is not None:
-            table["batch_size"] = _whole(table["batch_size"], "batch_size")
-        return PublishedTable(
-            **{**table, "metrics": metrics, "rows": rows, "open": tuple(table["open"])}
-        )
-    except OSError as error:
-        raise InputError(f"{path}: expected a published table: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+            table["batch_size"] = strict_yaml.whole(table["batch_size"], "batch_size")
+        table.update(metrics=metrics, rows=rows, open=tuple(table["open"]))
+        table["reading"] = table["reading"] or ""
+        table["our_runs"] = _our_runs(table["our_runs"] or {}, rows)
+        return PublishedTable(**table)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets the last of two equal keys win, which would lose a row in silence."""
+def load_folder(folder: Path) -> List[PublishedTable]:
+    """Read every published table of a folder, in the order of the file names.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(
-                    f"{key}: given twice in the mapping that starts on line "
-                    f"{node.start_mark.line + 1}"
-                )
-        return super().construct_mapping(node, deep)
+    Raises:
+        InputError: a file is damaged.
+    """
+    return [load(path) for path in table_files(folder)]
+
+
+def table_files(folder: Path) -> List[Path]:
+    """List the YAML files of published tables in a folder: all but the claims."""
+    return [path for path in sorted(folder.glob("*.yaml")) if path.name != CLAIMS_FILE]
+
+
+def default_resolution(kind: Optional[str], unit: str) -> Optional[Decimal]:
+    """Give the resolution of a kind of metric in a unit, None where it has none.
+
+    >>> default_resolution("accuracy", "fraction"), default_resolution("size", "images")
+    (Decimal('0.01'), None)
+    """
+    if kind not in RESOLUTIONS:
+        return None
+    return RESOLUTIONS[kind] * (100 if unit == "percent" else 1)
 
 
 def _metric(entry: Any, key: str) -> Metric:
-    fields = _fields(entry, _METRIC, key)
+    fields = strict_yaml.fields(entry, _METRIC, _METRIC_OPTIONAL, key)
     if (fields["aggregation"] == "not stated") != bool(fields["assumed_aggregation"]):
         raise ValueError(
             f"{key}: expected assumed_aggregation if, and only if, aggregation is 'not stated'"
         )
-    if fields["kind"] is not None:
-        _known([fields["kind"]], SHARES + COUNTS, f"{key}.kind")
-    if fields["kind"] in SHARES:
-        _known([fields["unit"]], ("fraction", "percent"), f"{key}.unit")
-    fields.update(
-        band=Decimal(_printed(fields["band"], f"{key}.band")),
-        mean_of=tuple(fields["mean_of"] or ()),
-    )
+    kind, unit = fields["kind"], fields["unit"]
+    if kind is not None:
+        strict_yaml.known([kind], FRACTIONS + DETERMINISTIC, f"{key}.kind")
+    if kind in FRACTIONS:
+        strict_yaml.known([unit], ("fraction", "percent"), f"{key}.unit")
+    fields["lowered_resolution"] = _lowered_resolution(fields, key)
+    del fields["resolution"]
+    fields["mean_of"] = tuple(fields["mean_of"] or ())
     return Metric(**fields)
 
 
+def _lowered_resolution(fields: Mapping[str, Any], key: str) -> Optional[Decimal]:
+    text = fields["resolution"]
+    if (text is None) != (fields["resolution_reason"] is None):
+        raise ValueError(f"{key}: expected resolution and resolution_reason together")
+    if text is None:
+        return None
+    value = Decimal(strict_yaml.printed(text, f"{key}.resolution"))
+    default = default_resolution(fields["kind"], fields["unit"])
+    if default is None or not 0 < value < default:
+        raise ValueError(
+            f"{key}.resolution: expected a number between 0 and the default of the kind, "
+            f"{default or 'which this kind does not have'}, got {text}; it can only be lowered"
+        )
+    return value
+
+
 def _row(entry: Any, key: str, metrics: Mapping[str, Metric]) -> Row:
-    fields = _fields(entry, _ROW, key)
+    fields = strict_yaml.fields(entry, _ROW, _ROW_OPTIONAL, key)
     if (fields["source"], bool(fields["citation"])) not in {
         ("this paper", False),
         ("quoted", True),
@@ -224,69 +255,55 @@ def _row(entry: Any, key: str, metrics: Mapping[str, Metric]) -> Row:
         raise ValueError(
             f"{key}: expected 'source: this paper', or 'source: quoted' with a citation"
         )
-    for metric, value in fields["values"].items():
-        if metric not in metrics:
-            raise ValueError(
-                f"{key}.values.{metric}: expected one of the metrics {', '.join(metrics)}"
-            )
-        _printed(value, f"{key}.values.{metric}")
-    cut = None
-    if fields["cut"] is not None:
-        cut = _fields(fields["cut"], _CUT, f"{key}.cut")
-        cut = Cut(
-            cut["source"],
-            *(_whole(cut[name], f"{key}.cut.{name}") for name in ("image", "tile", "step")),
-        )
-        if cut.tile > cut.image:
-            raise ValueError(
-                f"{key}.cut.tile: expected at most the {cut.image} pixels of the image, got "
-                f"{cut.tile}"
-            )
+    fields["in_data"] = fields["in_data"] or {}
+    for name in ("values", "in_data"):
+        for metric, value in fields[name].items():
+            if metric not in metrics:
+                raise ValueError(
+                    f"{key}.{name}.{metric}: expected one of the metrics {', '.join(metrics)}"
+                )
+            strict_yaml.printed(value, f"{key}.{name}.{metric}")
     del fields["source"]
-    return Row(**{**fields, "sum_of": tuple(fields["sum_of"] or ()), "cut": cut})
+    fields.update(sum_of=tuple(fields["sum_of"] or ()), rows_of=tuple(fields["rows_of"] or ()))
+    fields["cut"] = None if fields["cut"] is None else _cut(fields["cut"], f"{key}.cut")
+    return Row(**fields)
 
 
-def _printed(value: Any, key: str) -> str:
-    # An unquoted 0.820 reaches us as the float 0.82: how many decimals the paper printed is lost.
-    if not (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII)):
+def _cut(entry: Any, key: str) -> Cut:
+    fields = strict_yaml.fields(entry, _CUT, {"tiles"}, key)
+    for name in ("image", "tile", "step", "tiles"):
+        if fields[name] is not None:
+            fields[name] = strict_yaml.whole(fields[name], f"{key}.{name}")
+    cut = Cut(**fields)
+    if cut.tile > cut.image:
         raise ValueError(
-            f'{key}: expected a quoted number as printed, such as "0.820", got {value!r}'
+            f"{key}.tile: expected at most the {cut.image} pixels of the image, got {cut.tile}"
         )
-    return value
+    return cut
 
 
-def _whole(value: str, key: str) -> int:
-    if not re.fullmatch(r"[1-9]\d*", value, re.ASCII):
-        raise ValueError(f'{key}: expected a whole number such as "16", got {value!r}')
-    return int(value)
+def _check_relations(metrics: Mapping[str, Metric], rows: Mapping[str, Row]) -> None:
+    for name, metric in metrics.items():
+        strict_yaml.known(metric.mean_of, metrics, f"metrics.{name}.mean_of")
+    for name, row in rows.items():
+        strict_yaml.known(row.sum_of, rows, f"rows.{name}.sum_of")
+        if row.cut:
+            strict_yaml.known([row.cut.source], rows, f"rows.{name}.cut.source")
+        if row.filtered_from:
+            strict_yaml.known([row.filtered_from], rows, f"rows.{name}.filtered_from")
 
 
-def _known(names: Iterable[str], known: Iterable[str], key: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{key}: expected one of {', '.join(known)}, got {name!r}")
+def _check_split(split: Mapping[str, Any]) -> None:
+    if "images" not in split:
+        raise ValueError("split_percent: expected the number of images beside the percentages")
+    for part, value in split.items():
+        strict_yaml.printed(value, f"split_percent.{part}")
 
 
-def _fields(entry: Any, kinds: Mapping[str, type], key: str = "top level") -> dict:
-    """The fields of one mapping, each checked against its kind; optional ones that are absent come
-    back as None.
-    """
-    strangers = (
-        [name for name in entry if name not in kinds] if isinstance(entry, dict) else [entry]
-    )
-    if strangers:
-        raise ValueError(
-            f"{key}: expected a mapping with only the keys {', '.join(kinds)}, got {strangers[0]!r}"
-        )
-    for name, kind in kinds.items():
-        value = entry.get(name)
-        # Iterating gives a text's letters, a mapping's ids or a list's items: all have to be texts.
-        right = isinstance(value, kind) and value and all(isinstance(part, str) for part in value)
-        if not right and not (name in _OPTIONAL and name not in entry):
-            expected = {
-                str: "text (quote it)",
-                dict: "a mapping of ids (quote them)",
-                list: "a list of texts",
-            }[kind]
-            raise ValueError(f"{key}: {name}: expected {expected}, got {value!r}")
-    return {name: entry.get(name) for name in kinds}
+def _our_runs(entries: Mapping[str, Any], rows: Mapping[str, Row]) -> Mapping[str, dict]:
+    strict_yaml.known(entries, rows, "our_runs")
+    for row, settings in entries.items():
+        texts = isinstance(settings, dict) and all(isinstance(v, str) for v in settings.values())
+        if not texts:
+            raise ValueError(f"our_runs.{row}: expected a mapping of texts, got {settings!r}")
+    return entries

@@ -1,71 +1,48 @@
-"""What is known of every paper: its published numbers, what results/ holds of them, the audit and
-the commands.
+"""Everything that the report says about a paper, read from files: what `common.results.overview`
+judges, and around it figures, runs, tables beyond the paper's, readings, the price of leakage and
+settings.
 
-Everything comes from files: reproductions/<paper>/published/*.yaml and README.md, results/<paper>/
-and the Makefile. A file that is not there yet leaves a gap that the report shows as such; a paper
-needs no line of code to be found.
+A file that is not there yet leaves a gap that the report shows as such; a paper needs no line of
+code to be found.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
+import os
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import pandas
 
+from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
-from common.published import audit, schema
-from common.published.findings import Finding
-from common.published.schema import PublishedTable
-from common.results import tables
+from common.results import commands, leakage_price, overview, readings, tables, trials
+from common.results.commands import Command
+from common.results.overview import Overview
 from common.training import runs
 
 COMPARISON = "_vs_published"
-PICTURES = (".png", ".jpg", ".jpeg")
-# Protocols, then profiles: the closer to the paper, the earlier.
-ORDER = ("published", "corrected", "paper", "quick", "smoke")
-_EMPTY = pandas.DataFrame(columns=tables.TABLE_COLUMNS)
-
-
-class Command(NamedTuple):
-    """A target of the Makefile and the sentence that explains it there."""
-
-    target: str
-    meaning: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """A published table, what was regenerated of it (TABLE_COLUMNS) and the verdicts
-    (COMPARISON_COLUMNS).
-    """
-
-    reference: PublishedTable
-    results: pandas.DataFrame
-    verdicts: pandas.DataFrame
-    command: Optional[Command]
-    environment: dict
+IMAGES = (".png", ".jpg", ".jpeg")
+DRAWN_HERE = "readings-"  # begins the names of figures of what the report draws itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Beyond:
-    """A table that the paper does not have, with TABLE_COLUMNS where `scores` and of any form
-    otherwise.
-    """
+    """A table that the paper does not have, with TABLE_COLUMNS where `scores`, else of any form."""
 
     id: str
     results: pandas.DataFrame
     scores: bool
     command: Optional[Command]
-    environment: dict
 
 
 class Figure(NamedTuple):
-    """A picture, named after its target and, after hyphens, how it was made:
+    """A figure, named after its target and, after hyphens, how it was made:
     figure2-published-quick-seed0.png.
     """
 
@@ -74,16 +51,17 @@ class Figure(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What the Makefile says of the target, and how it was made."""
+        """What its command says of it, and how it was made."""
         name, *made = self.path.stem.split("-")
-        meaning = self.command.meaning if self.command else name
-        return f"{meaning} ({', '.join(made)})" if made else meaning
+        sentence = self.command.sentence if self.command else name
+        return f"{sentence.rstrip('.')} ({', '.join(made)})" if made else sentence
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training, or what was made of several: its small files, each empty where there is
-    none.
+    """The small files of one training, or of what was made of several; empty where there is none.
+
+    `remarks` is provenance.json of what is no training, such as an ensemble.
     """
 
     id: str
@@ -91,93 +69,164 @@ class Run:
     split: Mapping[str, List[str]]
     sessions: List[dict]
     history: pandas.DataFrame
-    remarks: dict  # provenance.json of what is no training, such as an ensemble
+    remarks: dict
+
+
+class Setting(NamedTuple):
+    """A field of a paper's Config: where it stands, and what the paper says of it."""
+
+    name: str
+    line: int
+    default: str
+    help: str
+    given: str  # where the paper gives it; "" where it does not
+    assumed: str  # why we assume this value
+
+
+class Links(NamedTuple):
+    """Addresses: of the paper and its data set on the web, of folders relative to the report; ""
+    where there is none.
+    """
+
+    paper: str
+    data: str
+    folder: str  # reproductions/<paper>
+    results: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """One folder of reproductions/. `about` is the first paragraph of its README, Markdown."""
+    """One folder of reproductions/. `text` is the first paragraph of its README, Markdown."""
 
-    id: str
-    title: str
-    about: str
-    judged: Tuple[Judged, ...]
+    overview: Overview
+    heading: str
+    text: str
+    commands: Mapping[str, Command]
+    links: Links
+    environments: Mapping[str, dict]  # by table
     beyond: Tuple[Beyond, ...]
+    readings: pandas.DataFrame
+    leakage: pandas.DataFrame
     figures: Tuple[Figure, ...]
     runs: Tuple[Run, ...]
-    findings: Tuple[Finding, ...]
+    settings: Tuple[Setting, ...]
 
-
-def place(name: str) -> int:
-    """Give the place of a protocol or profile in ORDER; those that are not known come last."""
-    return ORDER.index(name) if name in ORDER else len(ORDER)
+    @property
+    def id(self) -> str:
+        """The paper's folder."""
+        return self.overview.id
 
 
 def gather(results: Path, project: Path = PROJECT) -> List[Paper]:
-    """Read everything about every paper that has published numbers, in the order of their folders'
-    names.
+    """Read everything about every paper that has published numbers, by the names of their folders.
 
     Raises:
-        InputError: a file is damaged, or holds verdicts on other numbers than those published.
+        InputError: a file is damaged.
     """
-    known = commands(project / "Makefile")
-    folders = sorted(path.parent for path in project.glob("reproductions/*/published"))
-    return [_paper(folder, results / folder.name, known) for folder in folders]
+    judged = overview.gather(results, project)
+    return [_paper(one, project / "reproductions" / one.id, results) for one in judged]
 
 
-def commands(makefile: Path) -> Dict[Tuple[str, str], Command]:
-    """Find the targets that call `reproductions.<paper>.eval <name>`, by (paper, name)."""
-    found, target = {}, None
-    for line in makefile.read_text(encoding="utf-8").splitlines() if makefile.exists() else ():
-        heading = re.match(r"([a-z][a-z0-9-]*):.*?## (.*)", line)
-        called = re.search(r"reproductions\.(\w+)\.eval (\w+)", line)
-        if heading:
-            target = Command(*heading.groups())
-        elif called and target:
-            found[called.groups()] = target
-    return found
-
-
-def _paper(folder: Path, results: Path, known: Mapping[Tuple[str, str], Command]) -> Paper:
-    references = [schema.load(path) for path in sorted(folder.glob("published/*.yaml"))]
-    heading, about = _opening(folder / "README.md")
+def _paper(one: Overview, folder: Path, all_results: Path) -> Paper:
+    results = all_results / one.id
+    known = commands.of_paper(folder)
+    heading, text = _opening(folder / "README.md")
     paths = sorted(results.glob("*"), key=_reading_order)
-    published_files = {f"{table.id}{end}.csv" for table in references for end in ("", COMPARISON)}
+    published = [judged.reference.id for judged in one.judged]
+    not_beyond = {f"{name}{end}.csv" for name in published for end in ("", COMPARISON)}
+    not_beyond |= {"readings.csv", "leakage.csv"}
+    provenance = sorted(results.glob("provenance/*"), key=_reading_order)
     return Paper(
-        id=folder.name,
-        title=heading or (references[0].paper if references else folder.name),
-        about=about,
-        judged=tuple(
-            _judged(table, results, known.get((folder.name, table.id))) for table in references
-        ),
+        overview=one,
+        heading=heading or one.about.title,
+        text=text,
+        commands=known,
+        links=_links(one, folder, all_results),
+        environments={
+            path.stem: runs.read_json(path) for path in provenance if path.suffix == ".json"
+        },
         beyond=tuple(
-            _beyond(path, known.get((folder.name, path.stem)))
+            _beyond(path, known)
             for path in paths
-            if path.suffix == ".csv" and path.name not in published_files
+            if path.suffix == ".csv" and path.name not in not_beyond
         ),
+        readings=_table(results / "readings.csv", readings.COLUMNS),
+        leakage=_table(results / "leakage.csv", leakage_price.COLUMNS),
         figures=tuple(
-            Figure(path, known.get((folder.name, path.stem.split("-")[0])))
+            Figure(path, known.get(path.stem.split("-")[0]))
             for path in paths
-            if path.suffix in PICTURES
+            if path.suffix in IMAGES and not path.name.startswith(DRAWN_HERE)
         ),
-        runs=tuple(
-            _run(path)
-            for path in sorted(results.glob("provenance/*"), key=_reading_order)
-            if path.is_dir()
-        ),
-        findings=tuple(audit.audit(folder.name, references)),
+        runs=tuple(_run(path) for path in provenance if path.is_dir()),
+        settings=tuple(settings(folder / "config.py")),
     )
 
 
+def settings(config: Path) -> List[Setting]:
+    """Read the settings of a paper from its config.py, without importing it."""
+    if not config.exists():
+        return []
+    text = config.read_text(encoding="utf-8")
+    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    body = next((node.body for node in classes if node.name == "Config"), [])
+    found = []
+    for field, after in zip(body, [*body[1:], None]):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        marks = _marks(field.annotation)
+        default = ast.get_source_segment(text, field.value) if field.value else None
+        words = _text_of(after.value) if isinstance(after, ast.Expr) else ""
+        name = field.target.id
+        found.append(
+            Setting(
+                name,
+                field.lineno,
+                (default or "").strip("()").strip().strip('"'),
+                words,
+                marks.get("Given", ""),
+                marks.get("Assumed", ""),
+            )
+        )
+    return found
+
+
+def _marks(annotation: ast.expr) -> Dict[str, str]:
+    """First words of `Given` and `Assumed` in the annotation of a field."""
+    found = {}
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            found[node.func.id] = _text_of(node.args[0])
+    return found
+
+
+def _text_of(node: ast.expr) -> str:
+    try:
+        return " ".join(str(ast.literal_eval(node)).split())
+    except ValueError:
+        return ""
+
+
+def _links(one: Overview, folder: Path, results: Path) -> Links:
+    project = folder.parent.parent
+    data = ""
+    if one.about.data_set and (project / f"data_manifests/{one.about.data_set}.yaml").exists():
+        data = manifests.load_manifest(one.about.data_set).homepage
+    inside = project.resolve() in results.resolve().parents
+    way = Path(os.path.relpath(folder, results)).as_posix() if inside else ""
+    return Links(one.about.link or "", data, way, one.id if (results / one.id).is_dir() else "")
+
+
 def _reading_order(path: Path) -> List[List[Tuple[int, int, str]]]:
-    """Sort names by their parts between hyphens: protocols and profiles in ORDER, figure9 before
-    figure10.
+    """Sort names by their parts between hyphens: protocols and profiles closest to the paper first,
+    figure9 before figure10.
     """
-    parts = [re.split(r"(\d+)", part) for part in path.stem.split("-")]
-    return [
-        [(place(text), int(text) if text.isdigit() else -1, text) for text in part]
-        for part in parts
-    ]
+    order = []
+    for part in path.stem.split("-"):
+        pieces = re.split(r"(\d+)", part)
+        order.append(
+            [(trials.place(text), int(text) if text.isdigit() else -1, text) for text in pieces]
+        )
+    return order
 
 
 def _opening(readme: Path) -> Tuple[str, str]:
@@ -187,65 +236,42 @@ def _opening(readme: Path) -> Tuple[str, str]:
     return (match.group(1), " ".join(match.group(2).split())) if match else ("", "")
 
 
-def _judged(reference: PublishedTable, results: Path, command: Optional[Command]) -> Judged:
-    table, verdicts = (results / f"{reference.id}{end}.csv" for end in ("", COMPARISON))
-    regenerated = tables.read(table) if table.exists() else _EMPTY
-    judged = tables.read(verdicts) if verdicts.exists() else tables.compare(reference, regenerated)
-    numbers = set(reference.numbers())
-    for block, lines in judged.groupby(["protocol", "profile"], sort=False):
-        if set(zip(lines["row"], lines["metric"], lines["published"])) != numbers:
-            raise InputError(
-                f"{verdicts}: protocol {block[0]}, profile {block[1]} does not judge the numbers "
-                "that are published "
-                f"in {reference.id}.yaml; regenerate it"
-            )
-    return Judged(
-        reference,
-        regenerated,
-        judged,
-        command,
-        _optional_json(results / "provenance" / f"{reference.id}.json"),
-    )
+def _table(path: Path, columns: Sequence[str]) -> pandas.DataFrame:
+    """Read a CSV table of these columns; without the file, one without lines."""
+    if not path.exists():
+        return pandas.DataFrame(columns=columns)
+    table = _csv(path, dtype={"reading": str, "published": str, "seeds": str})
+    if tuple(table.columns) != tuple(columns):
+        raise InputError(f"{path}: expected the columns {', '.join(columns)}; regenerate it")
+    texts = table.select_dtypes(object).columns
+    return table.fillna(dict.fromkeys(texts, ""))
 
 
-def _beyond(path: Path, command: Optional[Command]) -> Beyond:
+def _beyond(path: Path, known: Mapping[str, Command]) -> Beyond:
     with path.open(newline="", encoding="utf-8") as stream:
         header = next(csv.reader(stream), [])
     scores = tuple(header) == tables.TABLE_COLUMNS
-    try:
-        table = (
-            tables.read(path) if scores else pandas.read_csv(path, dtype=str, keep_default_na=False)
-        )
-    except ValueError as error:
-        raise InputError(f"{path}: expected a CSV table: {' '.join(str(error).split())}") from None
-    return Beyond(
-        path.stem,
-        table,
-        scores,
-        command,
-        _optional_json(path.parent / "provenance" / f"{path.stem}.json"),
-    )
+    table = tables.read(path) if scores else _csv(path, dtype=str, keep_default_na=False)
+    return Beyond(path.stem, table, scores, known.get(path.stem))
 
 
 def _run(folder: Path) -> Run:
-    try:
-        history = (
-            pandas.read_csv(folder / "history.csv")
-            if (folder / "history.csv").exists()
-            else pandas.DataFrame()
-        )
-    except ValueError as error:
-        raise InputError(
-            f"{folder / 'history.csv'}: expected a CSV table: {' '.join(str(error).split())}"
-        ) from None
+    history = folder / "history.csv"
     return Run(
         folder.name,
         _optional_json(folder / "config.json"),
         _optional_json(folder / "split.json"),
         _optional_json(folder / "environment.json").get("sessions", []),
-        history,
+        _csv(history) if history.exists() else pandas.DataFrame(),
         _optional_json(folder / "provenance.json"),
     )
+
+
+def _csv(path: Path, **options: object) -> pandas.DataFrame:
+    try:
+        return pandas.read_csv(path, **options)
+    except ValueError as error:
+        raise InputError(f"{path}: expected a CSV table: {' '.join(str(error).split())}") from None
 
 
 def _optional_json(path: Path) -> dict:

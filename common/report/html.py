@@ -1,18 +1,18 @@
-"""The report: one static page with every published number, what was regenerated of it and the
-verdict: `make report`.
+"""The report: one page with every published number, ours and the verdict: `make report`.
 
-`results/index.html` is what `common.report.collect` finds, laid out by `common.report.view` and
-written down by template.html.jinja and style.css beside this file. It asks for nothing from a
-network, runs no script and holds no date of its own, so that equal evidence gives equal bytes.
+`results/index.html` is what `common.report.collect` finds, arranged by `common.report.view`,
+`readings` and `training`, and rendered by template.html.jinja and style.css beside this file. It
+asks for nothing from a network, runs no script and holds no date of its own: equal results give
+equal bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import jinja2
 from markdown_it import MarkdownIt
@@ -21,35 +21,45 @@ from markupsafe import Markup
 from common import files
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
-from common.published import findings
-from common.report import collect, svg, thumbnails, view
+from common.published.findings import SEVERITIES
+from common.report import collect, readings, thumbnails, training, view
 from common.report.collect import Paper
-from common.results import tables
+from common.results import overview, verdicts
+from common.results.claims import CLAIM_VERDICTS
+from common.results.judged_claims import JudgedClaim
 
 NAME = "index.html"
-HOLDS = ("match", "within")
 SIGNS = {
     "match": "=",
     "within": "≈",
     "above": "▲",
     "below": "▼",
+    "undecided": "?",
     "not comparable": "◇",
     "not run": "○",
+    view.IMPOSSIBLE: "✕",
+    "supported": "✓",
+    "contradicted": "✕",
+    "not tested": "○",
 }
-SYNTHETIC = "(synthetic)"  # how `common.datasets.manifests` ends the title of phantoms
+# How severities are called where a reader chooses among them.
+CALLED = {
+    "impossible": "cannot be right",
+    "suspicious": "suspicious",
+    "unresolved": "unresolved",
+    "note": "notes",
+}
 
 
-class Summary(NamedTuple):
-    """What the first screen says of a paper; `verdicts` counts its numbers, each under its fairest
-    trial.
-    """
+class Head(NamedTuple):
+    """What the first screen says of a paper."""
 
-    published: int
-    regenerated: int
-    holds: int
-    verdicts: Mapping[str, int]
-    severities: Mapping[str, int]
-    rests: Sequence[str]
+    paper: Paper
+    says: str
+    ours: str
+    claim: Optional[JudgedClaim]
+    command: str
+    status: str
 
 
 def render(results: Path, project: Path = PROJECT) -> str:
@@ -59,6 +69,8 @@ def render(results: Path, project: Path = PROJECT) -> str:
         InputError: a file of the results, or a published table, is damaged.
     """
     papers = collect.gather(results, project)
+    overviews = [paper.overview for paper in papers]
+    summary = overview.total(overviews)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -66,109 +78,80 @@ def render(results: Path, project: Path = PROJECT) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(markdown=_markdown, spaced=lambda name: name.replace("_", " "))
+    environment.filters.update(markdown=_markdown, spaced=_spaced, slug=view.slug)
     environment.globals.update(
-        show=view, shares=svg.shares, signs=SIGNS, severities=findings.SEVERITIES
+        view=view, reading=readings, training=training, signs=SIGNS, severities=SEVERITIES
     )
     return environment.get_template("template.html.jinja").render(
-        papers=[(paper, _summary(paper)) for paper in papers],
-        total=_total([_summary(paper) for paper in papers]),
-        pictures=thumbnails.embed(figure.path for paper in papers for figure in paper.figures),
+        papers=papers,
+        heads=[_head(paper, results) for paper in papers],
+        answer=overview.answer(overviews),
+        five=overview.five(summary),
+        chance=summary.sentence(),
+        claims=overview.claim_counts(overviews),
+        claim_verdicts=CLAIM_VERDICTS,
+        states=_states(papers),
+        found=view.findings(papers, SEVERITIES),
+        found_counts=_found(papers),
+        called=CALLED,
+        thumbnails=thumbnails.embed(figure.path for paper in papers for figure in paper.figures),
         synthetic=any(_synthetic(paper) for paper in papers),
     )
 
 
-def without_pictures(page: str) -> str:
-    """Leave out the bytes of pictures, which differ between versions of the library that compresses
-    them.
+def without_thumbnails(page: str) -> str:
+    """Leave out the bytes of thumbnails, which differ between versions of the library that
+    compresses them.
 
     The checksums of the files that they were made from stay.
     """
     return re.sub(r'src="data:[^"]*"', 'src=""', page)
 
 
-def _summary(paper: Paper) -> Summary:
-    verdicts: List[str] = []
-    made: List[tuple] = []
-    for judged in paper.judged:
-        trials = judged.verdicts.assign(
-            rank=[_rank(trial) for trial in judged.verdicts.itertuples()]
-        )
-        fairest = trials.sort_values("rank", kind="stable").drop_duplicates(["row", "metric"])
-        verdicts += fairest["verdict"].tolist()
-        regenerated = fairest.loc[fairest["n_seeds"] > 0, ["row", "metric", "protocol", "profile"]]
-        made += regenerated.merge(judged.results).itertuples()
-    counts = collections.Counter(verdicts)
-    severities = collections.Counter(finding.severity for finding in paper.findings)
-    return Summary(
-        published=len(verdicts),
-        regenerated=len(verdicts) - counts["not run"],
-        holds=sum(counts[verdict] for verdict in HOLDS),
-        verdicts={verdict: counts[verdict] for verdict in tables.VERDICTS if counts[verdict]},
-        severities={
-            severity: severities[severity]
-            for severity in findings.SEVERITIES
-            if severities[severity]
-        },
-        rests=_rests(made),
+def _head(paper: Paper, results: Path) -> Head:
+    one = paper.overview
+    says, ours = overview.headline(one, results)
+    by_id = {each.claim.id: each for each in one.claims}
+    target = paper.commands.get(one.about.headline.table or "")
+    return Head(
+        paper,
+        says,
+        ours,
+        by_id.get(one.about.headline.claim or ""),
+        f"make {target.target}" if target else "",
+        overview.status(one.summary),
     )
 
 
-def _rank(trial: tuple) -> Sequence[int]:
-    """Order the trials of a number: first those that were made, as published, in the profile
-    closest to the paper.
-    """
-    return trial.n_seeds == 0, collect.place(trial.protocol), collect.place(trial.profile)
+def _states(papers: Sequence[Paper]) -> Dict[str, int]:
+    """Count the published numbers by the verdict that counts, in the order of the verdicts."""
+    counts: Counter = Counter()
+    for paper in papers:
+        impossible = paper.overview.impossible
+        for place, verdict in paper.overview.verdicts.items():
+            counts[view.IMPOSSIBLE if place in impossible else verdict.verdict] += 1
+    order = (*verdicts.VERDICTS, view.IMPOSSIBLE)
+    return {name: counts[name] for name in order if counts[name]}
 
 
-def _rests(made: Sequence[tuple]) -> List[str]:
-    """Say in a line for each data set what regenerated numbers rest on, less what does not matter
-    for them.
-    """
-    ways = {}
-    for line in made:
-        data = "no data needed" if line.fingerprint == "none" else line.data
-        way = ways.setdefault(data, ({}, {}, {}))  # dictionaries as ordered sets
-        if line.encoder_weights != "any":
-            seeds = "one seed" if line.n_seeds == 1 else f"{line.n_seeds} seeds"
-            for known, value in zip(way, (line.profile, line.encoder_weights, seeds)):
-                known[value] = None
-    return [_way(data, *map(" and ".join, way)) for data, way in ways.items()]
-
-
-def _way(data: str, profiles: str, weights: str, seeds: str) -> str:
-    return (
-        ", ".join([data, f"{profiles} profile", f"encoder weights {weights}", seeds])
-        if profiles
-        else data
-    )
-
-
-def _total(summaries: Sequence[Summary]) -> Summary:
-    def added(field: str, names: Iterable[str]) -> Mapping[str, int]:
-        return {
-            name: sum(getattr(summary, field).get(name, 0) for summary in summaries)
-            for name in names
-        }
-
-    published, regenerated, holds = (
-        sum(summary[place] for summary in summaries) for place in range(3)
-    )
-    by_verdict, by_severity = (
-        added("verdicts", tables.VERDICTS),
-        added("severities", findings.SEVERITIES),
-    )
-    return Summary(published, regenerated, holds, by_verdict, by_severity, rests=())
+def _found(papers: Sequence[Paper]) -> Dict[str, int]:
+    """Count the findings of all papers by severity."""
+    counts = Counter(one.severity for paper in papers for one in paper.overview.findings)
+    return {name: counts[name] for name in SEVERITIES if counts[name]}
 
 
 def _synthetic(paper: Paper) -> bool:
-    frames = [table.results for table in (*paper.judged, *paper.beyond) if "data" in table.results]
-    return any(title.endswith(SYNTHETIC) for frame in frames for title in frame["data"])
+    titles = [title for one in paper.beyond if one.scores for title in one.results["data"]]
+    return paper.overview.synthetic or any(map(overview.is_synthetic, titles))
 
 
 def _markdown(line: str) -> Markup:
     """Turn emphasis and code in a line of Markdown into HTML, and nothing else."""
     return Markup(MarkdownIt("zero").enable(["emphasis", "backticks"]).renderInline(line))
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 @exits_cleanly
@@ -188,9 +171,8 @@ def main(argv: Optional[List[str]] = None) -> None:
         raise InputError(f"{arguments.results}: no such folder, expected one with results")
     path, text = arguments.results / NAME, render(arguments.results)
     if arguments.check:
-        if not path.exists() or without_pictures(
-            path.read_text(encoding="utf-8")
-        ) != without_pictures(text):
+        there = path.read_text(encoding="utf-8") if path.exists() else ""
+        if without_thumbnails(there) != without_thumbnails(text):
             raise InputError(f"{path}: not what the results are; run `make report` and commit")
         return
     files.write_text(path, text)

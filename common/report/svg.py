@@ -1,5 +1,4 @@
-"""Small drawings for the report as inline SVG: crisp at any size, in the colours of the page,
-without a script.
+"""Small charts for the report as inline SVG, in the colours of the page, light and dark.
 
 They take their colours from the classes of style.css. Coordinates are rounded, so that equal
 numbers give equal bytes.
@@ -12,18 +11,22 @@ from typing import Mapping, NamedTuple, Sequence, Tuple
 
 from markupsafe import Markup
 
-DOTS = (150, 18)  # width and height in CSS pixels, like the others
+DOTS = (132, 18)  # width and height in CSS pixels, like the others
+STRIP = (320, 46)
 CURVE = (232, 132)
-_PAD = 5  # left and right of a row of dots
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 6, 8, 20  # round a curve
+_PAD = 6  # left and right of a row of dots
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 6, 8, 22  # around a curve
+_LEVELS = 5  # heights among which the dots of a strip are spread
 
 
 class Dot(NamedTuple):
-    """A regenerated value and its interval, NaN where there is none."""
+    """A value of ours and its interval, NaN where there is none; `kind` is its class."""
 
+    kind: str
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
+    title: str = ""
 
 
 def scale(values: Sequence[float], step: float) -> Tuple[float, float]:
@@ -32,52 +35,51 @@ def scale(values: Sequence[float], step: float) -> Tuple[float, float]:
     return low, max(math.ceil(round(max(values) / step, 6)) * step, low + step)
 
 
-def dots(printed: float, ours: Mapping[str, Dot], low: float, high: float) -> Markup:
-    """Draw a published value (bar) and the regenerated ones (a dot per name, its class) on a scale
-    low..high.
+def round_scale(values: Sequence[float]) -> Tuple[float, float]:
+    """Enclose values between round ends, a tenth to a fifth of their spread apart from each
+    other.
     """
+    spread = max(values) - min(values) or abs(values[0]) or 1.0
+    unit = 10.0 ** math.floor(math.log10(spread))
+    step = next(step for step in (0.2, 0.5, 1) if spread / unit <= 10 * step) * unit
+    return scale(values, step)
+
+
+def dots(bar: float, ours: Sequence[Dot], low: float, high: float) -> Markup:
+    """Draw a value to compare with (a bar) and ours with their intervals on a scale low..high."""
     width, height = DOTS
+    axis = _Axis(low, high, width)
     middle = height / 2
-
-    def x(value: float) -> float:
-        return _PAD + (value - low) / (high - low) * (width - 2 * _PAD)
-
     parts = [_line("rule", _PAD, middle, width - _PAD, middle)]
-    if len(ours) > 1:
-        ends = [x(dot.value) for dot in ours.values()]
-        parts.append(_line("gap", min(ends), middle, max(ends), middle))
-    for name, dot in ours.items():
+    for dot in ours:
         if math.isfinite(dot.low):
-            # An interval may run over the end of the scale, which would stretch all others if it
-            # were to fit.
-            ends = [min(max(x(end), 0), width) for end in (dot.low, dot.high)]
-            parts.append(_line(f"whisker {name}", ends[0], middle, ends[1], middle))
-    parts += [_circle(name, x(dot.value), middle) for name, dot in ours.items()]
-    parts.append(_line("printed", x(printed), 2, x(printed), height - 2))
-    return _svg("dots", width, height, parts)
+            parts.append(
+                _line(f"whisker {dot.kind}", axis(dot.low), middle, axis(dot.high), middle)
+            )
+    parts += [_circle(dot.kind, axis(dot.value), middle, dot.title) for dot in ours]
+    parts.append(_line("printed", axis(bar), 2, axis(bar), height - 2))
+    return _svg("dots", DOTS, parts)
 
 
-def ends(low: str, high: str) -> Markup:
-    """Draw the scale of `dots`, its ends labelled."""
-    width, height = DOTS[0], 14
-    parts = [_text("start", 0, 10, low), _text("end", width, 10, high)]
-    return _svg("ends", width, height, parts)
-
-
-def shares(counts: Mapping[str, int]) -> Markup:
-    """Draw how a total divides: a segment per name, its class (with hyphens for spaces), in the
-    given order.
-    """
-    width, height, total = 160, 8, sum(counts.values())
-    parts, x = [], 0.0
-    for name, count in counts.items():
-        part = width * count / total
-        box = Markup('<rect class="{}" x="{}" y="0" width="{}" height="{}"/>')
-        parts.append(
-            box.format(name.replace(" ", "-"), _number(x), _number(max(part - 1, 1)), height)
-        )
-        x += part
-    return _svg("shares", width, height, parts)
+def strip(
+    printed: float, band: Tuple[float, float], ours: Sequence[Dot], scale: Tuple[float, float]
+) -> Markup:
+    """Draw many values (dots at several heights) over a band, beside a published one (a bar)."""
+    width, height = STRIP
+    axis = _Axis(*scale, width)
+    bottom = height - 14
+    parts = [_line("rule", _PAD, bottom, width - _PAD, bottom)]
+    if all(map(math.isfinite, band)):
+        start, end = (axis(value) for value in band)
+        box = Markup('<rect class="band" x="{}" y="2" width="{}" height="{}"/>')
+        parts.append(box.format(_number(start), _number(max(end - start, 1)), _number(bottom - 4)))
+    for number, dot in enumerate(ours):
+        level = 6 + (number % _LEVELS) * (bottom - 12) / (_LEVELS - 1)
+        parts.append(_circle(dot.kind, axis(dot.value), level, dot.title))
+    parts.append(_line("printed", axis(printed), 2, axis(printed), bottom))
+    parts += [_text("start", _PAD, height - 2, f"{scale[0]:g}")]
+    parts += [_text("end", width - _PAD, height - 2, f"{scale[1]:g}")]
+    return _svg("strip", STRIP, parts)
 
 
 def curve(lines: Mapping[str, Sequence[float]], bottom: float, top: float, label: str) -> Markup:
@@ -90,8 +92,8 @@ def curve(lines: Mapping[str, Sequence[float]], bottom: float, top: float, label
     epochs = max(len(values) for values in lines.values())
 
     def x(epoch: int) -> float:
-        share = (epoch - 1) / (epochs - 1) if epochs > 1 else 0.5
-        return _LEFT + share * (width - _LEFT - _RIGHT)
+        fraction = (epoch - 1) / (epochs - 1) if epochs > 1 else 0.5
+        return _LEFT + fraction * (width - _LEFT - _RIGHT)
 
     def y(value: float) -> float:
         return height - _BOTTOM - (value - bottom) / (top - bottom) * (height - _TOP - _BOTTOM)
@@ -99,44 +101,38 @@ def curve(lines: Mapping[str, Sequence[float]], bottom: float, top: float, label
     parts = []
     for value in (bottom, (bottom + top) / 2, top):
         parts.append(_line("rule", _LEFT, y(value), width - _RIGHT, y(value)))
-        parts.append(_text("end", _LEFT - 5, y(value) + 3.5, f"{value:.3g}"))
+        parts.append(_text("end", _LEFT - 5, y(value) + 4, f"{value:.3g}"))
     parts.append(_text("middle", x(1), height - 6, "1"))
     if epochs > 1:
         parts.append(_text("end", x(epochs), height - 6, str(epochs)))
-    parts.append(
-        _text(
-            "middle",
-            _LEFT + (width - _LEFT - _RIGHT) / 2,
-            height - 6,
-            "epoch" if epochs > 1 else "",
-        )
-    )
+        parts.append(_text("middle", (x(1) + x(epochs)) / 2, height - 6, "epoch"))
     for name, values in lines.items():
-        points = [
-            (x(epoch), y(value)) for epoch, value in enumerate(values, 1) if math.isfinite(value)
-        ]
+        points = [(x(n), y(value)) for n, value in enumerate(values, 1) if math.isfinite(value)]
         if len(points) == 1:
             parts.append(_circle(name, *points[0]))
         elif points:
             path = " ".join(f"{_number(px)},{_number(py)}" for px, py in points)
             parts.append(Markup('<polyline class="{}" points="{}"/>').format(name, path))
-    return _svg("curve", width, height, parts, label)
+    return _svg("curve", CURVE, parts, label)
 
 
-def _svg(
-    kind: str, width: float, height: float, parts: Sequence[Markup], label: str = ""
-) -> Markup:
-    named = (
-        Markup('role="img" aria-label="{}"').format(label)
-        if label
-        else Markup('aria-hidden="true"')
-    )
-    opening = Markup('<svg class="{}" width="{}" height="{}" viewBox="0 0 {} {}" {}>')
-    return (
-        opening.format(kind, width, height, width, height, named)
-        + Markup("").join(parts)
-        + Markup("</svg>")
-    )
+class _Axis:
+    """Place of a value on a horizontal scale; what lies outside ends at the edge."""
+
+    def __init__(self, low: float, high: float, width: float):
+        self.low, self.high, self.width = low, high, width
+
+    def __call__(self, value: float) -> float:
+        place = _PAD + (value - self.low) / (self.high - self.low) * (self.width - 2 * _PAD)
+        return min(max(place, 0), self.width)
+
+
+def _svg(kind: str, size: Tuple[int, int], parts: Sequence[Markup], label: str = "") -> Markup:
+    named = Markup('role="img" aria-label="{}"').format(label)
+    if not label:
+        named = Markup('aria-hidden="true"')
+    opening = Markup('<svg class="{0}" width="{1}" height="{2}" viewBox="0 0 {1} {2}" {3}>')
+    return opening.format(kind, *size, named) + Markup("").join(parts) + Markup("</svg>")
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
@@ -144,16 +140,15 @@ def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
     return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, *places)
 
 
-def _circle(kind: str, x: float, y: float) -> Markup:
-    return Markup('<circle class="{}" cx="{}" cy="{}" r="3.5"/>').format(
-        kind, _number(x), _number(y)
-    )
+def _circle(kind: str, x: float, y: float, title: str = "") -> Markup:
+    told = Markup("<title>{}</title>").format(title) if title else ""
+    circle = Markup('<circle class="{}" cx="{}" cy="{}" r="3.5">{}</circle>')
+    return circle.format(kind, _number(x), _number(y), told)
 
 
 def _text(anchor: str, x: float, y: float, text: str) -> Markup:
-    return Markup('<text text-anchor="{}" x="{}" y="{}">{}</text>').format(
-        anchor, _number(x), _number(y), text
-    )
+    place = _number(x), _number(y)
+    return Markup('<text text-anchor="{}" x="{}" y="{}">{}</text>').format(anchor, *place, text)
 
 
 def _number(value: float) -> str:

@@ -17,9 +17,9 @@ from common.errors import InputError
 WIDEST, PIXELS, QUALITY = 1000, 8e6, 65
 
 
-class Picture(NamedTuple):
-    """A picture as an address that holds it; `digest` is the SHA-256 of the file that it was made
-    from.
+class Thumbnail(NamedTuple):
+    """A small image as an address that holds it; `digest` is the SHA-256 of the file that it was
+    made from.
     """
 
     source: str
@@ -28,8 +28,8 @@ class Picture(NamedTuple):
     height: int
 
 
-def embed(paths: Iterable[Path]) -> Dict[Path, Picture]:
-    """Recompress pictures to at most WIDEST pixels in width, and to at most PIXELS altogether.
+def embed(paths: Iterable[Path]) -> Dict[Path, Thumbnail]:
+    """Recompress images to at most WIDEST pixels in width, and to at most PIXELS altogether.
 
     Raises:
         InputError: one of them is damaged.
@@ -42,9 +42,11 @@ def embed(paths: Iterable[Path]) -> Dict[Path, Picture]:
     for path, image in images.items():
         width, height = (max(1, round(side * scales[path] * shrink)) for side in image.size)
         stream = io.BytesIO()
-        image.resize((width, height), Image.LANCZOS).save(stream, "WEBP", quality=QUALITY, method=2)
+        image.resize((width, height), Image.Resampling.LANCZOS).save(
+            stream, "WEBP", quality=QUALITY, method=2
+        )
         source = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
-        embedded[path] = Picture(
+        embedded[path] = Thumbnail(
             source, hashlib.sha256(path.read_bytes()).hexdigest(), width, height
         )
     return embedded
@@ -55,4 +57,4 @@ def _read(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError):  # the latter for a broken PNG
-        raise InputError(f"{path}: not a picture; regenerate it") from None
+        raise InputError(f"{path}: not an image; regenerate it") from None

@@ -1,304 +1,247 @@
-"""Many runs on many machines: a Dask cluster whose workers see the same folders as this process
-does.
+"""Runs on many machines: each is a command that a Dask worker executes in the project's folder.
 
-A worker trains each run in a process of its own, so that nothing of TensorFlow (seed, precision,
-determinism, a card's memory) outlives the run. Dask is imported only where a cluster is asked for.
+The machines share that folder, the data and the folder of runs. Dask is imported only where a
+cluster is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
+import fcntl
 import logging
-import multiprocessing
 import os
-import platform
-import signal
+import re
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from concurrent.futures import CancelledError
-from importlib import metadata
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, TypeVar
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Sequence
 
-from common.cli import Request
-from common.datasets.manifests import DataSet
 from common.errors import InputError
-from common.training import runs
+from common.files import PROJECT
 
-ConfigType = TypeVar("ConfigType")
+if TYPE_CHECKING:
+    import distributed
+
 ANSWER = 10  # seconds within which a scheduler has to answer
-BUSY = 5  # seconds between two looks at a run folder that another process holds
-# Of workers on this machine: an interruption, which the terminal sends to them too, is the
-# command's to handle.
-PRELOAD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+POLL = 5  # seconds between two looks at a lock
+# Ctrl-C reaches all processes of a terminal; for local workers the command handles it.
+IGNORE_INTERRUPTION = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# Becomes the command in its arguments. The kernel kills that when the worker, whose process id is
+# the first argument, has ended: otherwise it would hold the run folder against its successor.
+END_WITH_WORKER = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 
 
-class Here(NamedTuple):
-    """What a worker has to have in common with the process that sends it runs."""
+class Job(NamedTuple):
+    """A command that completes a run folder, or resumes it."""
 
-    folder: str  # current one
-    data: Path  # folder of the data set
-    mark: Path  # file in the folder of runs
-    versions: Dict[str, str]  # of Python and libraries
-    topic: str  # that the output of runs goes to
-
-    def check(self) -> None:
-        """Raise InputError, naming this machine, for a folder or a version that is not the same
-        here.
-        """
-        host = socket.gethostname()
-        for folder in (
-            Path(self.folder),
-            Path(self.folder, self.data),
-            Path(self.folder, self.mark.parent),
-        ):
-            if not folder.is_dir():
-                raise InputError(
-                    f"worker on {host}: no folder {folder}; a cluster needs it there at the same "
-                    "path"
-                )
-        if not (self.folder / self.mark).exists():
-            raise InputError(
-                f"worker on {host}: its {self.folder / self.mark.parent} is another folder than "
-                "here; share it"
-            )
-        for name, version in versions().items():
-            if version != self.versions[name]:
-                raise InputError(
-                    f"worker on {host}: {name} {version} there, {self.versions[name]} here; "
-                    "start workers with the .venv of this project"
-                )
+    name: str
+    words: Sequence[str]  # the command line after the interpreter
+    folder: Path  # of the run; whoever works in it holds a lock on its file .lock
 
 
-def versions() -> Dict[str, str]:
-    """Name the versions of what decides results and of Dask."""
-    libraries = {name: metadata.version(name) for name in (*runs.LIBRARIES, "distributed")}
-    return {"python": platform.python_version(), **libraries}
+def finish(jobs: Sequence[Job], cluster: str) -> None:
+    """Complete the run folders of all jobs on a cluster, and print a line for each that has ended.
 
-
-def finish(
-    configs: Sequence[ConfigType],
-    train: Callable[..., runs.Run],
-    data_set: DataSet,
-    request: Request,
-) -> List[runs.Run]:
-    """Have the workers of `request.cluster` bring all runs to completion, and give them in the
-    order of `configs`.
-
-    A run whose worker is lost is sent to another one and resumes. One that fails does not keep the
-    others from ending.
+    A job whose worker is lost is sent to another one, where it resumes. One that fails does not
+    keep the others from ending. When this process ends, so do its jobs.
 
     Args:
-        configs: each with a `run_id`.
-        train: function of a module; gets a configuration, `data_set` and the folder of runs.
-        data_set: the same on every machine.
-        request: which cluster, and where runs are kept.
+        jobs: their commands end with exit code 0 once the folder is complete.
+        cluster: a number of workers on this machine, or the address of a Dask scheduler.
 
     Raises:
-        InputError: there is no such cluster, its machines differ, or runs failed.
+        InputError: there is no such cluster, its machines differ from this one, or jobs failed.
     """
+    import cloudpickle
     from distributed import as_completed
 
-    started, failures = time.monotonic(), {}
-    finished: List[runs.Run] = [None] * len(configs)
-    with _client(request.cluster) as client, _marked(request.runs_root) as mark:
-        here = Here(os.getcwd(), data_set.folder, mark, versions(), topic=f"output for {client.id}")
-        client.subscribe_topic(here.topic, lambda event: print(event[1], end="", flush=True))
-        # A card takes one run at a time; where no worker has any, none is asked for.
-        cards = client.run_on_scheduler(
-            lambda dask_scheduler: bool(dask_scheduler.resources.get("GPU"))
-        )
-        sent = {
-            client.submit(
-                _attend,
-                here,
-                (train.__module__, train.__name__, config, data_set, request.runs_root),
-                resources={"GPU": 1} if cards else None,
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine has to import it
+    jobs = [job._replace(folder=job.folder.resolve()) for job in jobs]
+    started, names, failures = time.monotonic(), {}, []
+    with _marks(jobs) as marks, _client(cluster) as client:
+        topic = f"output for {client.id}"
+        client.subscribe_topic(topic, lambda event: print(event[1], end="", flush=True))
+        # A GPU takes one run at a time; where no worker has any, none is asked for.
+        gpus = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.resources.get("GPU"))
+        for job in jobs:
+            command = [sys.executable, *job.words]
+            future = client.submit(
+                lambda *arguments: _work(*arguments),  # a lambda is always sent by value
+                *(command, str(job.folder), marks[job.folder.parent], _paths(job), topic),
+                resources={"GPU": 1} if gpus else None,
                 pure=False,
-            ): number
-            for number, config in enumerate(configs)
-        }
-        print(f"{len(sent)} runs for the cluster {request.cluster}", flush=True)
-        for done, future in enumerate(as_completed(sent), start=1):
-            name = configs[sent[future]].run_id
-            try:
-                finished[sent[future]] = _result(future)
-                ending = "complete"
-            except InputError as error:
-                failures[name] = error
-                ending = f"failed: {error}"
-            left = (time.monotonic() - started) / done * (len(sent) - done)
-            print(
-                f"[{done}/{len(sent)}] {name}: {ending}  (about {left / 60:.1f} min left)",
-                flush=True,
             )
+            names[future] = job.name
+        print(f"{len(jobs)} runs for the cluster {cluster}", flush=True)
+        for done, future in enumerate(as_completed(names), start=1):
+            ending = "complete"
+            problem = _problem(future)
+            if problem:
+                ending = f"failed: {problem}"
+                failures.append(f"{names[future]}: {problem}")
+            left = (time.monotonic() - started) / 60 / done * (len(jobs) - done)
+            line = f"[{done}/{len(jobs)}] {names[future]}: {ending}  (about {left:.1f} min left)"
+            print(line, flush=True)
     if failures:
-        name, error = next(iter(failures.items()))
-        raise InputError(
-            f"{len(failures)} of {len(configs)} runs failed, the first of them {name}: {error}"
-        )
-    return finished
+        count = f"{len(failures)} of {len(jobs)} runs failed"
+        raise InputError(f"{count}, the first of them {failures[0]}")
 
 
 @contextlib.contextmanager
-def _client(cluster: str) -> Iterator[distributed.Client]:  # noqa: F821
-    """Connect to a scheduler, or start as many workers on this machine; both are left again at the
-    end.
-    """
+def _client(cluster: str) -> Iterator[distributed.Client]:
+    """Connect to a scheduler, or start workers on this machine; leave them again at the end."""
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # futures tell of a loss
     if cluster.isdigit() and int(cluster):
         with LocalCluster(
             n_workers=int(cluster),
             threads_per_worker=1,
-            memory_limit=0,  # training is done outside of the workers, whose memory says nothing
+            memory_limit=0,  # a worker's own memory says nothing about its command's
             host="127.0.0.1",  # nothing listens beyond this machine
             dashboard_address="127.0.0.1:0",
-            preload=PRELOAD,
+            preload=IGNORE_INTERRUPTION,
             silence_logs=logging.ERROR,
         ) as workers, Client(workers) as client:
             yield client
         return
-    try:
-        client = Client(cluster, timeout=ANSWER)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cluster {cluster}: expected a number of workers, or a Dask scheduler that "
-            f"answers within {ANSWER} s "
-            f"at an address like tcp://host:8786 ({' '.join(str(error).split())})"
-        ) from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mismatched versions")  # `_check_versions` looks for them
+        try:
+            client = Client(cluster, timeout=ANSWER)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cluster {cluster}: expected a number of workers, or a Dask scheduler that "
+                f"answers within {ANSWER} s at an address like tcp://host:8786 "
+                f"({' '.join(str(error).split())})"
+            ) from None
     with client:
         if not client.nthreads():
             print(f"{cluster} has no worker yet: waiting for one", flush=True)
             client.wait_for_workers(1)
+        _check_versions(client, cluster)
         yield client
 
 
+def _check_versions(client: distributed.Client, cluster: str) -> None:
+    """Raise InputError where Python, Dask or numpy are of another version on the cluster."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Mismatched versions")
+        try:
+            client.get_versions(check=True)
+        except UserWarning as table:
+            _heading, *packages = re.findall(r"^\| (\S+)", str(table), re.MULTILINE)
+            raise InputError(
+                f"cluster {cluster}: other versions of {', '.join(packages)} than here; start its "
+                f"scheduler and its workers with {sys.executable}"
+            ) from None
+
+
 @contextlib.contextmanager
-def _marked(runs_root: Path) -> Iterator[Path]:
-    """Leave a file in the folder of runs, by which a worker knows that its folder is the same
-    one.
+def _marks(jobs: Sequence[Job]) -> Iterator[Dict[Path, str]]:
+    """Keep a locked file beside the run folders; give its path by the folder that it is in.
+
+    A worker that finds the file there has the same folder. Once a worker can lock the file, this
+    process has ended, in whatever way.
     """
-    runs_root.mkdir(parents=True, exist_ok=True)
-    mark = runs_root / f".shared-{socket.gethostname()}-{os.getpid()}"
-    mark.touch()
-    try:
-        yield mark
-    finally:
-        mark.unlink()
+    with contextlib.ExitStack() as stack:
+        marks = {}
+        for folder in {job.folder.parent for job in jobs}:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark = stack.enter_context(tempfile.NamedTemporaryFile(prefix=".cluster-", dir=folder))
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            marks[folder] = mark.name
+        yield marks
 
 
-def _result(future: distributed.Future) -> runs.Run:  # noqa: F821
-    """Give the run of a future that has ended. Raises InputError for whatever the user can mend."""
+def _paths(job: Job) -> List[str]:
+    """List what a worker needs at the same path: the project, and what the command names."""
+    named = [str(PROJECT / word) for word in job.words]
+    paths = [str(PROJECT), sys.executable, str(PROJECT / "data"), *named]
+    return [path for path in paths if os.path.exists(path)]
+
+
+def _problem(future: distributed.Future) -> str:
+    """Say why a job that has ended is not complete; "" where it is."""
     from distributed import KilledWorker
 
     try:
         return future.result()
     except KilledWorker as error:
-        raise InputError(
-            f"lost with its worker {error.allowed_failures + 1} times, the last one being "
-            f"{error.last_worker.address}; the same command resumes it"
-        ) from None
+        times, last = error.allowed_failures + 1, error.last_worker.address
+        return f"lost with its worker {times} times, last {last}; the same command resumes it"
     except CancelledError:
-        raise InputError("the scheduler is gone; the same command resumes") from None
-    except (ImportError, RuntimeError) as error:
-        missing = error.__cause__ or error
-        if not isinstance(missing, ImportError):
-            raise
-        raise InputError(
-            f"the cluster cannot import this project ({missing}); start its scheduler and its "
-            "workers in the "
-            "project's folder with .venv/bin/python -m distributed.cli.dask_scheduler and "
-            "dask_worker"
-        ) from None
-    except OSError as error:  # such as a full disk
-        raise InputError(str(error)) from None
+        return "the scheduler is gone; the same command resumes it"
+    except OSError as error:  # such as no process or memory left
+        return str(error)
 
 
-def _attend(here: Here, call: tuple) -> runs.Run:
-    """On a worker: train in a process of its own and pass on what it prints.
-
-    Raises:
-        InputError: the run's own, or its process came to an end without saying why.
-    """
+def _work(command: List[str], folder: str, mark: str, paths: List[str], topic: str) -> str:
+    """On a worker: execute a command and pass on what it prints. Say why it failed; "" if not."""
     from distributed import get_worker
 
-    here.check()
-    multiprocessing.current_process().daemon = (
-        False  # as which workers are started, and may have no children
-    )
-    context = multiprocessing.get_context("spawn")
-    printed, output = context.Pipe(duplex=False)
-    result, outcome = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_train, args=(here.folder, output, outcome, *call), daemon=True
-    )
-    process.start()
-    output.close()
-    outcome.close()
+    host, lock = f"worker on {socket.gethostname()}", os.path.join(folder, ".lock")
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        return f"{host}: no {missing[0]}; a cluster needs it there at the same path"
+    if not os.path.exists(mark):
+        return f"{host}: {os.path.dirname(mark)} is another folder than here; share it"
     worker = get_worker()
-    with open(printed.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
-        for line in lines:
-            worker.log_event(here.topic, line)
-    process.join()
+    if not _free(lock):  # perhaps this run's former process, on a machine that is cut off
+        worker.log_event(topic, f"waiting: {folder} is in use by another process\n")
+    while not _free(lock) and not _free(mark):
+        time.sleep(POLL)
+    process = subprocess.Popen(
+        [command[0], "-c", END_WITH_WORKER, str(os.getpid()), *command[1:]],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # out of reach of the terminal's Ctrl-C
+    )
+    threading.Thread(target=_end_with_mark, args=(process, mark), daemon=True).start()
+    last = "it printed nothing"
+    assert process.stdout
+    for line in process.stdout:
+        worker.log_event(topic, line)
+        last = line.strip() or last
+    code = process.wait()
+    if code < 0:
+        reason = f"killed by signal {-code}, perhaps for lack of memory"
+        return f"{host}: {reason}; the same command resumes it"
+    return re.sub("^error: ", "", last) if code else ""
+
+
+def _end_with_mark(process: subprocess.Popen, mark: str) -> None:
+    """Kill a process when the one that holds the mark has ended."""
+    while process.poll() is None:
+        if _free(mark):
+            process.kill()
+        time.sleep(POLL)
+
+
+def _free(path: str) -> bool:
+    """Tell whether nobody holds a lock on a file; there may be no such file."""
     try:
-        answer = result.recv()
-    except EOFError:
-        code = process.exitcode
-        reason = (
-            f"was killed by signal {-code}, perhaps for lack of memory"
-            if code < 0
-            else "failed, see above"
-        )
-        raise InputError(
-            f"its process on {worker.address} {reason}; the same command resumes it"
-        ) from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _train(
-    folder: str,
-    output: Connection,
-    outcome: Connection,
-    module: str,
-    function: str,
-    config: ConfigType,
-    data_set: DataSet,
-    runs_root: Path,
-) -> None:
-    """In the process of one run: train, and send the run or the user's mistake. Any other exception
-    is printed.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the worker's to handle
-    os.dup2(output.fileno(), sys.stdout.fileno())
-    os.dup2(output.fileno(), sys.stderr.fileno())
-    threading.Thread(target=_end_with_worker, daemon=True).start()
-    os.chdir(folder)
-    train = getattr(importlib.import_module(module), function)
-    while True:
-        try:
-            answer = train(config, data_set, runs_root)
-        except (
-            runs.InUse
-        ) as busy:  # perhaps by this run's former process, on a machine that is cut off
-            print(f"waiting: {busy}", flush=True)
-            time.sleep(BUSY)
-            continue
-        except (InputError, OSError) as error:
-            answer = error
-        outcome.send(answer)
-        return
-
-
-def _end_with_worker() -> None:
-    """Let no run outlive its worker: it would hold the run folder against the one that is sent
-    again.
-    """
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:  # as a rule BlockingIOError
+        return False
+    return True

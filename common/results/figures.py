@@ -15,42 +15,56 @@ from matplotlib.patches import Patch
 
 from common import files
 
-Colours = Mapping[str, Tuple[int, int, int]]  # red, green and blue, 0 to 255, by name
-DPI = 110  # of `panels`: ten rows of histology stay below 2 MB
-AGREEMENT = {"found": (255, 255, 255), "missed": (64, 160, 255), "invented": (255, 80, 64)}
+Colours = Mapping[str, Tuple[int, int, int]]  # name → red, green and blue, 0 to 255
+DPI = 110  # keeps ten rows of histology below 2 MB
+AGREEMENT = {
+    "true positive": (255, 255, 255),
+    "false negative": (64, 160, 255),
+    "false positive": (255, 80, 64),
+}
 
 
 def agreement(true: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """Colour a predicted mask by its agreement with the truth.
+    """Colour the pixels of a predicted mask by their agreement with the ground truth.
 
     Args:
-        true: bool (H, W).
-        pred: bool (H, W).
+        true: ground truth, bool (H, W).
+        pred: prediction, bool (H, W).
 
     Returns:
-        uint8 (H, W, 3): white where both hold, blue where only the truth does, red where only the
-        prediction does.
+        uint8 (H, W, 3): true positives white, false negatives blue, false positives red, true
+        negatives black.
+
+    Example:
+        >>> true, pred = np.array([[True, True, False]]), np.array([[True, False, False]])
+        >>> agreement(true, pred).tolist()
+        [[[255, 255, 255], [64, 160, 255], [0, 0, 0]]]
     """
-    picture = np.zeros((*true.shape, 3), np.uint8)
-    picture[true & pred] = AGREEMENT["found"]
-    picture[true & ~pred] = AGREEMENT["missed"]
-    picture[~true & pred] = AGREEMENT["invented"]
-    return picture
+    image = np.zeros((*true.shape, 3), np.uint8)
+    image[true & pred] = AGREEMENT["true positive"]
+    image[true & ~pred] = AGREEMENT["false negative"]
+    image[~true & pred] = AGREEMENT["false positive"]
+    return image
 
 
 def overlay(
     image: np.ndarray, labels: np.ndarray, colours: Colours, opacity: float = 0.4
 ) -> np.ndarray:
-    """Tint the classes of a picture, leaving class 0 as it is.
+    """Tint every class of an image but the background.
 
     Args:
         image: uint8 (H, W, 3).
-        labels: integer (H, W), 0 for background.
-        colours: of the classes 1, 2, …, in their order.
-        opacity: of the tint, from 0 to 1.
+        labels: class of each pixel, integer (H, W), 0 for background.
+        colours: colours of the classes 1, 2, …, in this order.
+        opacity: opacity of the tint, from 0 to 1.
 
     Returns:
-        A new uint8 (H, W, 3).
+        The tinted copy, uint8 (H, W, 3).
+
+    Example:
+        >>> image = np.full((1, 2, 3), 100, np.uint8)
+        >>> overlay(image, np.array([[0, 1]]), {"benign": (200, 0, 0)}, opacity=0.25).tolist()
+        [[[100, 100, 100], [125, 75, 75]]]
     """
     tints = np.array([(0, 0, 0), *colours.values()], np.float32)
     weights = np.where(labels > 0, np.float32(opacity), np.float32(0))[..., None]
@@ -58,39 +72,34 @@ def overlay(
 
 
 class Line(NamedTuple):
-    """One line of `curves`: values from epoch 1 on, a colour by its number, and whether it is
-    dashed.
-    """
+    """One line of `curves`."""
 
     label: str
-    values: Sequence[float]
-    colour: int
+    values: Sequence[float]  # one per epoch, from epoch 1
+    colour: int  # number in matplotlib's colour cycle
     dashed: bool = False
 
 
 def curves(path: Path, charts: Mapping[str, Sequence[Line]], title: str) -> None:
-    """Draw how values change over the epochs of training, charts side by side, into a PNG file.
+    """Draw values over the epochs of training, charts side by side, into a PNG file.
 
     Args:
-        path: of the PNG file, written atomically.
-        charts: lines by the heading of their chart; the first chart's are named in the legend.
-        title: names protocol, profile, weights and data.
+        path: the PNG file, written atomically.
+        charts: lines of each chart, by its heading; the legend names those of the first chart.
+        title: names data, protocol, profile, encoder weights and seed.
     """
     figure, axes = pyplot.subplots(1, len(charts), figsize=(5 * len(charts), 4.4), squeeze=False)
     for axis, (heading, lines) in zip(axes[0], charts.items()):
         for line in lines:
             epochs = np.arange(1, len(line.values) + 1)
-            style = {
-                "linestyle": "--" if line.dashed else "-",
-                "marker": "." if len(epochs) < 10 else None,
-            }
             axis.plot(
                 epochs,
                 line.values,
                 color=f"C{line.colour}",
                 label=line.label,
+                linestyle="--" if line.dashed else "-",
                 linewidth=1.2,
-                **style,
+                marker="." if len(epochs) < 10 else None,
             )
         axis.set_title(heading, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
@@ -108,20 +117,20 @@ def curves(path: Path, charts: Mapping[str, Sequence[Line]], title: str) -> None
 def bars(
     path: Path, series: Mapping[str, Sequence[float]], groups: Sequence[str], unit: str, title: str
 ) -> None:
-    """Draw groups of bars, the value above each, into a PNG file.
+    """Draw groups of bars, each with its value above it, into a PNG file.
 
     Args:
-        path: of the PNG file, written atomically.
-        series: one value per group, by the name in the legend.
-        groups: names below the axis.
-        unit: on the axis.
-        title: names protocol, profile, weights and data.
+        path: the PNG file, written atomically.
+        series: one value per group, by the name of the series in the legend.
+        groups: names of the groups, below the axis.
+        unit: label of the axis of values.
+        title: names data, protocol, profile, encoder weights and seed.
     """
     figure, axis = pyplot.subplots(figsize=(2.4 * len(groups), 4))
     width = 0.8 / len(series)
     for number, (label, values) in enumerate(series.items()):
-        places = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
-        drawn = axis.bar(places, values, width * 0.95, label=label)
+        offset = (number - (len(series) - 1) / 2) * width
+        drawn = axis.bar(np.arange(len(groups)) + offset, values, width * 0.95, label=label)
         axis.bar_label(drawn, fmt="%.2f", fontsize=7, padding=2)
     axis.set_xticks(range(len(groups)))
     axis.set_xticklabels(groups, fontsize=9)
@@ -142,15 +151,15 @@ def steps(
     labels: Tuple[str, str],
     title: str,
 ) -> None:
-    """Draw a curve that rises in steps, y from 0 to 1, into a PNG file.
+    """Draw a step function with values from 0 to 1 into a PNG file.
 
     Args:
-        path: of the PNG file, written atomically.
-        x: rising.
-        y: of each x, up to the next.
-        marks: points of the curve by what is written beside them.
-        labels: of the two axes.
-        title: names protocol, profile, weights and data.
+        path: the PNG file, written atomically.
+        x: places of the steps, ascending.
+        y: value from each x up to the next one.
+        marks: points to mark, x and y, by the text beside them.
+        labels: labels of the x and the y axis.
+        title: names data, protocol, profile, encoder weights and seed.
     """
     figure, axis = pyplot.subplots(figsize=(5.5, 4.6))
     axis.step(x, y, where="post", color="C0", linewidth=1.4)
@@ -158,7 +167,8 @@ def steps(
         axis.plot(*point, "o", color="C1", markersize=5)
         axis.annotate(text, point, xytext=(6, 5), textcoords="offset points", fontsize=8)
     axis.set_ylim(-0.03, 1.06)
-    axis.set_xlim(-0.02 * max(max(x), 1e-9), 1.1 * max(max(x), 1e-9))
+    extent = max(max(x), 1e-9)
+    axis.set_xlim(-0.02 * extent, 1.1 * extent)
     axis.set_xlabel(labels[0], fontsize=9)
     axis.set_ylabel(labels[1], fontsize=9)
     axis.tick_params(labelsize=8)
@@ -174,29 +184,27 @@ def panels(
     columns: Sequence[str],
     captions: Sequence[Sequence[str]],
     title: str,
-    side: float = 1.7,
+    size: float = 1.7,
     legend: Colours = AGREEMENT,
 ) -> None:
-    """Draw a grid of pictures, a legend of colours below it, into a PNG file.
+    """Draw a grid of images, with a legend of colours below it, into a PNG file.
 
     Args:
-        path: of the PNG file, written atomically.
-        rows: pictures, uint8 (H, W, 3) or bool (H, W); a row may be short.
-        columns: a heading per column.
-        captions: a line of text below every picture, "" for none.
-        title: names protocol, profile, weights and data.
-        side: of a picture, inches, each of DPI pixels.
-        legend: what the colours mean; by default those of `agreement`.
+        path: the PNG file, written atomically.
+        rows: images, uint8 (H, W, 3) or bool (H, W); a row may be shorter than `columns`.
+        columns: heading of each column.
+        captions: text below each image, "" for none.
+        title: names data, protocol, profile, encoder weights and seed.
+        size: size of an image in inches of DPI pixels.
+        legend: meaning of the colours; by default those of `agreement`.
     """
-    height = len(rows) * (side + 0.2) + 1.0
-    figure, axes = pyplot.subplots(
-        len(rows), len(columns), figsize=(len(columns) * (side + 0.08) + 0.2, height), squeeze=False
-    )
-    for line, pictures, texts in zip(axes, rows, captions):
-        for axis in line[len(pictures) :]:
+    width, height = len(columns) * (size + 0.08) + 0.2, len(rows) * (size + 0.2) + 1.0
+    figure, axes = pyplot.subplots(len(rows), len(columns), figsize=(width, height), squeeze=False)
+    for line, images, texts in zip(axes, rows, captions):
+        for axis in line[len(images) :]:
             axis.set_axis_off()
-        for axis, picture, text in zip(line, pictures, texts):
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype == bool else 255)
+        for axis, image, text in zip(line, images, texts):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1 if image.dtype == bool else 255)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.set_xlabel(text, fontsize=7, labelpad=2)
@@ -214,16 +222,15 @@ def panels(
         top=1 - 0.6 / height,
         bottom=0.45 / height,
         wspace=0.04,
-        hspace=0.2 / side,
+        hspace=0.2 / size,
     )
     _save(figure, path)
 
 
 def _head(figure: pyplot.Figure, title: str) -> None:
     width, height = figure.get_size_inches()
-    figure.suptitle(
-        textwrap.fill(title, int(14 * width)), fontsize=9, y=1 - 0.12 / height, va="top"
-    )
+    lines = textwrap.fill(title, int(14 * width))
+    figure.suptitle(lines, fontsize=9, y=1 - 0.12 / height, va="top")
 
 
 def _save(figure: pyplot.Figure, path: Path) -> None:

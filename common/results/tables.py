@@ -1,8 +1,9 @@
-"""The regenerated table, its comparison with the published one, and how both are stored and shown.
+"""The regenerated table: built from scores, stored as CSV, and held against the published one.
 
-The files are `<table>.csv`, which `build` gives, and `<table>_vs_published.csv`, which `compare`
-gives. Numbers are rounded to the six decimals of the files when the table is built: a verdict rests
-on nothing that the files hide.
+`<table>.csv` is what `build` gives, the values of every seed included. Verdicts are computed from
+it and the published YAML wherever they are shown; `<table>_vs_published.csv`, which `compare`
+gives, is an export that nothing reads. Numbers are rounded to six decimals when the table is
+built, so that a verdict rests on nothing that the file hides.
 """
 
 from __future__ import annotations
@@ -10,61 +11,55 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-from decimal import ROUND_HALF_EVEN, Decimal
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-from scipy.special import stdtrit
 
 from common import files
 from common.errors import InputError
 from common.published.schema import PublishedTable
+from common.results import intervals, verdicts
 
 # fmt: off
 TABLE_COLUMNS = (
-    "row", "metric", "mean", "sd", "n_seeds", "ci_low", "ci_high", "seeds", "protocol", "profile",
-    "encoder_weights", "precision", "data", "fingerprint", "in_paper", "differences",
+    "row", "metric", "reading", "mean", "sd", "n_seeds", "low", "high", "seeds", "seed_values",
+    "image_se", "images", "protocol", "profile", "encoder_weights", "precision", "data",
+    "fingerprint", "differences",
 )
 COMPARISON_COLUMNS = (
-    "row", "metric", "published", "regenerated", "ci_low", "ci_high", "n_seeds", "difference", "verdict", "reason",
-    "protocol", "profile",
+    "row", "metric", "reading", "published", "regenerated", "low", "high", "n_seeds", "difference",
+    "verdict", "reason", "protocol", "profile",
 )
 # fmt: on
-VERDICTS = {
-    "match": "bold green",
-    "within": "green",
-    "above": "cyan",
-    "below": "red",
-    "not comparable": "yellow",
-    "not run": "dim",
-}
-_DECIMALS = 6
+NUMBERS = ("mean", "sd", "low", "high", "image_se", "images")
+DECIMALS = 6
+Key = Tuple[str, str, str, str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Score:
-    """One metric of one run, already aggregated over the test images, in the unit of the published
-    table.
+    """One metric of one run, aggregated over the test images, in the unit of the published table.
+
+    Attributes:
+        image_se: standard error over test images; None for a given test set and for counts.
+        images: how many units (images, cases, patients) that rests on.
     """
 
     row: str
     metric: str
     value: float
     seed: int
+    image_se: Optional[float] = None
+    images: Optional[int] = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Conditions:
-    """How a score was made. `differences` are the material reasons why it may not be held against
-    the paper.
-    """
+    """How a score was made. `differences` keep it from being held against the paper."""
 
     protocol: str
     profile: str
@@ -72,277 +67,289 @@ class Conditions:
     precision: str
     data: str
     fingerprint: str
-    differences: tuple[str, ...] = ()
+    reading: str = ""
+    differences: Tuple[str, ...] = ()
 
 
-def build(published: PublishedTable, scores: Iterable[tuple[Score, Conditions]]) -> pd.DataFrame:
-    """Collect scores into TABLE_COLUMNS, one line per protocol, profile, row and metric, in the
-    published order.
+def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]]) -> pd.DataFrame:
+    """Collect scores into TABLE_COLUMNS: one line per protocol, profile, reading, row and metric.
 
-    `sd` (n - 1) and the 95 % Student-t interval of the mean are over seeds, and NaN for a single
-    one. Rows and metrics beyond the paper come last and have `in_paper` = no. Raises InputError
-    where the seeds of a line ran under different conditions, ValueError for a value that is not
-    finite and for a seed given twice.
+    `sd` (n − 1) is over seeds; `low` and `high` bound the 95 % prediction interval of one further
+    run (docs/verdicts.md). They are NaN where no interval can be had. Lines come in the published
+    order, those beyond the paper last.
+
+    Raises:
+        InputError: the seeds of a line ran under different conditions.
+        ValueError: a value is not finite, or a seed is given twice.
     """
-    groups = {}
+    groups: Dict[Key, Tuple[Conditions, Dict[int, Score]]] = {}
     for score, conditions in scores:
         if not math.isfinite(score.value):
             raise ValueError(f"a score must be finite, got {score}")
-        key = (conditions.protocol, conditions.profile, score.row, score.metric)
-        shared, values = groups.setdefault(key, (conditions, {}))
-        for field in dataclasses.fields(Conditions):
-            one, other = getattr(shared, field.name), getattr(conditions, field.name)
-            if one != other:
-                raise InputError(
-                    f"{published.id}, {score.row}, protocol {conditions.protocol}: {field.name} is "
-                    f"{one!r} for seed "
-                    f"{min(values)} and {other!r} for seed {score.seed}; run all seeds of a row "
-                    "alike"
-                )
-        if score.seed in values:
-            raise ValueError(f"each seed counts once, got a second {score}")
-        values[score.seed] = float(score.value)
-
-    printed = {(row, metric) for row, metric, _ in published.numbers()}
-    rows, metrics = list(published.rows), list(published.metrics)
-
-    def reading_order(key: tuple[str, str, str, str]) -> tuple:
-        protocol, profile, row, metric = key
-        row_place = rows.index(row) if row in rows else len(rows)
-        metric_place = metrics.index(metric) if metric in metrics else len(metrics)
-        return protocol != "published", protocol, profile, row_place, row, metric_place, metric
-
+        key = (
+            conditions.protocol,
+            conditions.profile,
+            conditions.reading,
+            score.row,
+            score.metric,
+        )
+        shared, by_seed = groups.setdefault(key, (conditions, {}))
+        _require_alike(published, score, shared, conditions, by_seed)
+        by_seed[score.seed] = score
     lines = []
-    for key in sorted(groups, key=reading_order):
-        conditions, values = groups[key]
-        seeds, count = sorted(values), len(values)
-        by_seed = np.array([values[seed] for seed in seeds])
-        mean, sd = by_seed.mean(), by_seed.std(ddof=1) if count > 1 else math.nan
-        half_width = stdtrit(count - 1, 0.975) * sd / math.sqrt(count)
-        line = dataclasses.asdict(conditions)
-        line.update(row=key[2], metric=key[3], mean=mean, sd=sd, n_seeds=count)
-        line.update(
-            ci_low=mean - half_width, ci_high=mean + half_width, seeds=" ".join(map(str, seeds))
-        )
-        line.update(
-            in_paper="yes" if key[2:] in printed else "no",
-            differences="; ".join(conditions.differences),
-        )
-        lines.append(line)
-    return pd.DataFrame(lines, columns=TABLE_COLUMNS).round(_DECIMALS)
+    for key in sorted(groups, key=lambda one: _reading_order(published, one)):
+        conditions, by_seed = groups[key]
+        lines.append(_line(published, key, conditions, [by_seed[seed] for seed in sorted(by_seed)]))
+    frame = pd.DataFrame(lines, columns=TABLE_COLUMNS)
+    return frame.astype(dict.fromkeys(NUMBERS, float)).round(DECIMALS)
+
+
+def _require_alike(
+    published: PublishedTable,
+    score: Score,
+    shared: Conditions,
+    conditions: Conditions,
+    by_seed: Dict[int, Score],
+) -> None:
+    if score.seed in by_seed:
+        raise ValueError(f"each seed counts once, got a second {score}")
+    for one in dataclasses.fields(Conditions):
+        first, other = getattr(shared, one.name), getattr(conditions, one.name)
+        if first != other:
+            raise InputError(
+                f"{published.id}, {score.row}, protocol {conditions.protocol}: {one.name} is "
+                f"{first!r} for seed {min(by_seed)} and {other!r} for seed {score.seed}; run all "
+                "seeds of a row alike"
+            )
+
+
+def _reading_order(published: PublishedTable, key: Key) -> Tuple[Any, ...]:
+    protocol, profile, reading, row, metric = key
+    rows, metrics = list(published.rows), list(published.metrics)
+    row_place = rows.index(row) if row in rows else len(rows)
+    metric_place = metrics.index(metric) if metric in metrics else len(metrics)
+    place = (protocol != "published", protocol, profile, reading)
+    return (*place, row_place, row, metric_place, metric)
+
+
+def _line(
+    published: PublishedTable, key: Key, conditions: Conditions, scores: List[Score]
+) -> Dict[str, Any]:
+    _, _, _, row, metric = key
+    values = np.array([round(float(score.value), DECIMALS) for score in scores])
+    spreads = [score.image_se for score in scores if score.image_se is not None]
+    image_se = math.sqrt(np.mean(np.square(spreads))) if spreads else None
+    sizes = [score.images for score in scores if score.images is not None]
+    images = min(sizes) if sizes else None
+    low, high = _interval(published, metric, values, image_se, images)
+    line = {name: getattr(conditions, name) for name in TABLE_COLUMNS if hasattr(conditions, name)}
+    line.update(
+        row=row,
+        metric=metric,
+        mean=values.mean(),
+        sd=values.std(ddof=1) if len(values) > 1 else math.nan,
+        n_seeds=len(values),
+        low=low,
+        high=high,
+        seeds=" ".join(str(score.seed) for score in scores),
+        seed_values=" ".join(f"{value:.{DECIMALS}f}" for value in values),
+        image_se=math.nan if image_se is None else image_se,
+        images=math.nan if images is None else images,
+        differences="; ".join(conditions.differences),
+    )
+    return line
+
+
+def _interval(
+    published: PublishedTable,
+    metric: str,
+    values: np.ndarray,
+    image_se: Optional[float],
+    images: Optional[int],
+) -> Tuple[float, float]:
+    """Bounds of the prediction interval, of a count the smallest and largest; NaN without any."""
+    if _is_count(published, metric):
+        return values.min(), values.max()
+    if len(values) >= intervals.FEWEST_SEEDS:
+        sd = values.std(ddof=1)
+        half_width = float(intervals.prediction_half_width(len(values), sd, image_se or 0.0))
+    elif image_se is None or images is None:
+        return math.nan, math.nan
+    else:
+        half_width = intervals.half_width_of_few(intervals.Spread(image_se, images))
+    if not math.isfinite(half_width):
+        return math.nan, math.nan
+    lowest, highest = bounds(published, metric)
+    return max(values.mean() - half_width, lowest), min(values.mean() + half_width, highest)
+
+
+def _is_count(published: PublishedTable, metric: str) -> bool:
+    known = published.metrics.get(metric)
+    return known is not None and known.deterministic
+
+
+def bounds(published: PublishedTable, metric: str) -> Tuple[float, float]:
+    """Lowest and highest value of a metric in its unit; infinite where they are not known."""
+    known = published.metrics.get(metric)
+    if known is None or known.kind is None or known.deterministic:
+        return -math.inf, math.inf
+    return verdicts.bounds_for(known.kind, known.unit)
 
 
 def merge(earlier: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Put what `build` gave over what an earlier command left: its blocks (protocol, profile)
-    replace those there.
+    """Put what `build` gave over what an earlier command left.
+
+    A row of the same protocol, profile and reading is replaced; the rest stays.
     """
-    blocks = set(zip(table["protocol"], table["profile"]))
-    kept = [block not in blocks for block in zip(earlier["protocol"], earlier["profile"])]
-    both = pd.concat([earlier[kept], table])
-    order = both["protocol"].ne("published").astype(str) + both["protocol"] + both["profile"]
-    return (
-        both.assign(order=order)
-        .sort_values("order", kind="stable")
-        .drop(columns="order")
-        .reset_index(drop=True)
-    )
+    names = ["protocol", "profile", "reading", "row"]
+    new = set(table[names].itertuples(index=False, name=None))
+    stays = [line not in new for line in earlier[names].itertuples(index=False, name=None)]
+    both = pd.concat([earlier[stays], table])
+    block = both["protocol"] + "/" + both["profile"] + "/" + both["reading"]
+    order = both["protocol"].ne("published").astype(str) + block
+    sorted_lines = both.assign(order=order).sort_values("order", kind="stable")
+    return sorted_lines.drop(columns="order").reset_index(drop=True)
+
+
+def choose_reading(table: pd.DataFrame, named: str) -> pd.DataFrame:
+    """Keep one reading per protocol, profile and row: the one that the paper's folder names.
+
+    The named reading may set what a row does not have (a plain U-net has no encoder weights), so
+    the largest part of it that is there counts. A row with a single reading keeps that.
+    """
+    if table.empty:
+        return table
+    wanted = _parts(named)
+    kept = []
+    for _, lines in table.groupby(["protocol", "profile", "row"], sort=False):
+        readings = list(dict.fromkeys(lines["reading"]))
+        matching = [one for one in readings if _parts(one) <= wanted]
+        if matching:
+            chosen = max(matching, key=lambda one: len(_parts(one)))
+        else:
+            chosen = min(readings, key=lambda one: (len(_parts(one)), one))
+        kept.append(lines[lines["reading"] == chosen])
+    return pd.concat(kept).sort_index()
+
+
+def _parts(reading: str) -> Set[str]:
+    return set(filter(None, reading.split(",")))
 
 
 def compare(published: PublishedTable, table: pd.DataFrame) -> pd.DataFrame:
-    """Judge every number of the paper's own rows, once per protocol and profile in `table`;
-    COMPARISON_COLUMNS.
+    """Judge every number of the paper's own rows, once per protocol and profile in `table`.
 
-    Numbers that were not regenerated get the verdict `not run`, all of them if the table is empty.
+    Of several readings of a row, the one named in the published YAML is judged. Numbers that were
+    not regenerated get the verdict `not run`, all of them if the table is empty.
     """
-    found = {
-        (line.protocol, line.profile, line.row, line.metric): line for line in table.itertuples()
-    }
+    chosen = choose_reading(table, published.reading)
+    ours = {}
+    for line in chosen.itertuples():
+        ours[line.protocol, line.profile, line.row, line.metric] = line
+    blocks = list(dict.fromkeys(key[:2] for key in ours)) or [("published", "")]
     lines = []
-    for block in dict.fromkeys(key[:2] for key in found) or [("published", "")]:
+    for protocol, profile in blocks:
         for row, metric, printed in published.numbers():
-            ours = found.get((*block, row, metric))
-            line = {
-                "row": row,
-                "metric": metric,
-                "published": printed,
-                "protocol": block[0],
-                "profile": block[1],
-            }
-            if ours is None:
-                line.update(n_seeds=0, verdict="not run", reason="no finished run")
-            else:
-                verdict, reason = _judge(ours, Decimal(printed), published.metrics[metric].band)
-                line.update(
-                    regenerated=ours.mean,
-                    ci_low=ours.ci_low,
-                    ci_high=ours.ci_high,
-                    n_seeds=ours.n_seeds,
-                )
-                line.update(
-                    difference=float(_exact(ours.mean) - Decimal(printed)),
-                    verdict=verdict,
-                    reason=reason,
-                )
-            lines.append(line)
+            line = ours.get((protocol, profile, row, metric))
+            judged = judge_line(published, metric, printed, line)
+            compared = {"row": row, "metric": metric, "published": printed, "n_seeds": 0}
+            compared.update(protocol=protocol, profile=profile, reading="", low=math.nan)
+            compared.update(regenerated=math.nan, high=math.nan, difference=math.nan)
+            compared.update(verdict=judged.verdict, reason=judged.reason)
+            if line is not None:
+                difference = Decimal(f"{line.mean:.{DECIMALS}f}") - Decimal(printed)
+                compared.update(reading=line.reading, regenerated=line.mean, n_seeds=line.n_seeds)
+                compared.update(low=line.low, high=line.high, difference=float(difference))
+            lines.append(compared)
     return pd.DataFrame(lines, columns=COMPARISON_COLUMNS)
 
 
-def write(frame: pd.DataFrame, path: Path | str) -> None:
-    """Write what `build` or `compare` gave as CSV, atomically; equal frames give equal bytes."""
-    files.write_text(
-        path, frame.to_csv(index=False, float_format=f"%.{_DECIMALS}f", lineterminator="\n")
+def judge_line(published: PublishedTable, metric: str, printed: str, line: Any) -> verdicts.Verdict:
+    """Judge a published number by one line of a table; None stands for nothing regenerated."""
+    about = published.metrics[metric]
+    given_test_set = line is None or math.isnan(line.image_se)
+    verdict = verdicts.judge(
+        printed,
+        [] if line is None else [float(value) for value in line.seed_values.split()],
+        image_se=None if given_test_set else line.image_se,
+        images=None if given_test_set else int(line.images),
+        resolution=float(about.resolution or 0),
+        bounds=bounds(published, metric),
+        count=_is_count(published, metric),
     )
+    if line is None:
+        return verdict
+    return verdicts.not_comparable(verdict, list(filter(None, line.differences.split("; "))))
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """Write what `build` or `compare` gave as the text of a CSV file."""
+    return frame.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
+
+
+def write(frame: pd.DataFrame, path: Path | str) -> bool:
+    """Write what `build` or `compare` gave as CSV, atomically; equal frames give equal bytes.
+
+    Returns:
+        Whether the file has changed.
+    """
+    text, path = as_csv(frame), Path(path)
+    if path.exists() and path.read_bytes() == text.encode("utf-8"):
+        return False
+    files.write_text(path, text)
+    return True
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read scores per image back; ids stay text.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return pd.read_csv(path, dtype={"id": str})
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """Read back what `write` wrote. Raises InputError naming the file and what is wrong with it."""
+    """Read back a table that `build` gave and `write` wrote.
+
+    Raises:
+        InputError: it is not such a table; the message names the file and what is wrong with it.
+    """
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
         with Path(path).open(newline="", encoding="utf-8") as stream:
             header, *lines = list(csv.reader(stream)) or [[]]
-        if tuple(header) not in (TABLE_COLUMNS, COMPARISON_COLUMNS):
-            raise ValueError(f"got the columns {header}")
-        if any(len(line) != len(header) for line in lines):
-            raise ValueError("got a line with too many or too few fields")
-        frame = pd.DataFrame(lines, columns=header)
-        for column in {"mean", "sd", "ci_low", "ci_high", "regenerated", "difference"}.intersection(
-            frame.columns
-        ):
-            frame[column] = frame[column].replace("", "nan").astype(float)
-        frame["n_seeds"] = frame["n_seeds"].astype(int)
-        if "mean" in frame and not frame["mean"].map(math.isfinite).all():
-            raise ValueError("got a mean that is not a finite number")
+        frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise InputError(
-            f"{path}: expected a results table as this program writes it: {problem}"
+            f"{path}: expected a results table as this program writes it: {problem}; regenerate it"
         ) from error
     return frame
 
 
-def show(
-    comparison: pd.DataFrame, published: PublishedTable, console: Optional[Console] = None
-) -> None:
-    """Print the comparison, one block per protocol and profile, then the rows that the paper quotes
-    from others.
-    """
-    console = console or Console()
-    decimals = max(len(printed.partition(".")[2]) for printed in comparison["published"])
-    for (protocol, profile), block in comparison.groupby(["protocol", "profile"], sort=False):
-        # A reason is often shared by many lines, and long: it is printed once, below the block.
-        notes = {
-            reason: f"[{number}]" for number, reason in enumerate(block["reason"].unique(), start=1)
-        }
-        grid = _grid("", "published", "regenerated", "n", "diff.", "verdict", "why")
-        for row, lines in block.groupby("row", sort=False):
-            grid.add_row(Text(published.rows[row].label, style="bold"))
-            for line in lines.itertuples():
-                ours, difference = "–", "–"
-                if line.n_seeds > 0:
-                    ours, difference = (
-                        f"{line.regenerated:.{decimals}f}",
-                        f"{line.difference:+.{decimals}f}",
-                    )
-                if line.n_seeds > 1:
-                    ours += f" ± {(line.ci_high - line.ci_low) / 2:.{decimals}f}"
-                label = Text(f"  {published.metrics[line.metric].label}")
-                verdict = Text(line.verdict, style=VERDICTS[line.verdict])
-                grid.add_row(
-                    label,
-                    line.published,
-                    ours,
-                    str(line.n_seeds),
-                    difference,
-                    verdict,
-                    notes[line.reason],
-                )
-        footnotes = Table.grid(padding=(0, 1))
-        for reason, note in notes.items():
-            footnotes.add_row(note, Text(reason))
-        if (block["n_seeds"] > 1).any():
-            footnotes.add_row(
-                "±", "half the width of the 95 % Student-t interval of the mean over n seeds"
-            )
-        console.print(Text(f"{published.id} · {published.title}", style="bold"))
-        console.print(Text(f"protocol {protocol}" + (profile and f", profile {profile}") + "\n"))
-        _print_whole(console, grid)
-        console.print("", footnotes)
-        counts = ", ".join(
-            f"{(block['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS
-        )
-        console.print(Text(f"\n{len(block)} published: {counts}\n", style="bold"))
-
-    quoted = [row for row in published.rows.values() if row.citation]
-    if quoted:
-        grid = _grid("", *(metric.label for metric in published.metrics.values()))
-        for row in quoted:
-            values = (row.values.get(metric, "–") for metric in published.metrics)
-            grid.add_row(Text(f"{row.label} ({row.citation})"), *values)
-        console.print(Text("Quoted by the paper from the literature, not judged\n", style="bold"))
-        _print_whole(console, grid)
-        console.print()
-
-
-def show_beyond(
-    table: pd.DataFrame, published: PublishedTable, console: Optional[Console] = None
-) -> None:
-    """Print what `build` gave beyond the paper's numbers: further metrics, and rows that the paper
-    does not have.
-    """
-    console = console or Console()
-    for (protocol, profile), block in table.groupby(["protocol", "profile"], sort=False):
-        means = block.pivot(index="metric", columns="row", values="mean").loc[
-            block["metric"].unique(), block["row"].unique()
-        ]
-        labels = [
-            published.rows[row].label if row in published.rows else f"{row} (not in paper)"
-            for row in means
-        ]
-        grid = _grid("", *labels)
-        for metric, values in means.iterrows():
-            decimals = 0 if (values.dropna() % 1 == 0).all() else 4
-            grid.add_row(
-                metric, *("–" if math.isnan(value) else f"{value:.{decimals}f}" for value in values)
-            )
-        console.print(Text(f"All metrics · protocol {protocol}, profile {profile}\n", style="bold"))
-        _print_whole(console, grid)
-        console.print()
-
-
-def _exact(value: float) -> Decimal:
-    return Decimal(f"{value:.{_DECIMALS}f}")
-
-
-def _judge(ours: Any, printed: Decimal, band: Decimal) -> tuple[str, str]:
-    """Verdict and reason for one line of a regenerated table."""
-    value = _exact(ours.mean)
-    seeds = "one seed" if ours.n_seeds == 1 else f"{ours.n_seeds} seeds"
-    side = "above" if value > printed else "below"
-    if ours.differences:
-        return "not comparable", ours.differences
-    if value.quantize(printed, ROUND_HALF_EVEN) == printed:
-        return "match", f"equal at the printed precision ({seeds})"
-    if ours.n_seeds == 1:
-        if abs(value - printed) <= band:
-            return "within", f"|difference| ≤ band {band} ({seeds})"
-        return side, f"|difference| > band {band} ({seeds})"
-    if _exact(ours.ci_low) <= printed <= _exact(ours.ci_high):
-        return "within", f"the published value lies in the 95 % interval ({seeds})"
-    return side, f"the 95 % interval lies {side} the published value ({seeds})"
-
-
-def _grid(*headers: str) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in headers:
-        grid.add_column(Text(header), no_wrap=True)
-    return grid
-
-
-def _print_whole(console: Console, grid: Table) -> None:
-    """Print without shortening any cell: on a terminal that is too narrow, lines run over its edge
-    instead.
-    """
-    width = Measurement.get(console, console.options.update(max_width=1000), grid).maximum
-    if width > console.width:
-        grid.width = width
-    console.print(grid, crop=False)
+def _parsed(header: List[str], lines: List[List[str]]) -> pd.DataFrame:
+    if tuple(header) != TABLE_COLUMNS:
+        raise ValueError(f"got the columns {header}")
+    if not lines:
+        raise ValueError("got a header and no line")
+    if any(len(line) != len(header) for line in lines):
+        raise ValueError("got a line with too many or too few fields")
+    frame = pd.DataFrame(lines, columns=header)
+    for column in NUMBERS:
+        frame[column] = frame[column].replace("", "nan").astype(float)
+    frame["n_seeds"] = frame["n_seeds"].astype(int)
+    for line in frame.itertuples():
+        values = np.array([float(value) for value in line.seed_values.split()])
+        if not len(values) or len(values) != line.n_seeds or not np.isfinite(values).all():
+            raise ValueError(f"{line.row}, {line.metric}: got the values {line.seed_values!r}")
+        if abs(values.mean() - line.mean) > 2 * 10**-DECIMALS:
+            raise ValueError(f"{line.row}, {line.metric}: the mean is not that of its values")
+    keys = frame[["protocol", "profile", "reading", "row", "metric"]]
+    if keys.duplicated().any():
+        raise ValueError("got a line twice")
+    return frame

@@ -12,15 +12,15 @@ import functools
 import io
 import os
 from pathlib import Path
-from typing import Callable, Iterator, List, Tuple
+from typing import Callable, Iterator, List, Sequence, Tuple
 
-import h5py
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from common import files
 from common.errors import InputError
+from common.training import weights_files
 
 os.environ["SM_FRAMEWORK"] = "tf.keras"
 with contextlib.redirect_stdout(io.StringIO()):  # the library announces itself with a print
@@ -30,7 +30,9 @@ from classification_models.weights import WEIGHTS_COLLECTION
 from segmentation_models.backbones.backbones_factory import Backbones
 
 bare_encoder = segmentation_models.inject_global_submodules(Backbones.get_backbone)
-GROUPS = 32  # cardinality of ResNeXt (Xie et al. 2017, Aggregated Residual Transformations), fixed in the library
+# Cardinality of ResNeXt (Xie et al. 2017, Aggregated Residual Transformations), fixed in the
+# library.
+GROUPS = 32
 
 
 class GroupedConv2D(keras.layers.Layer):
@@ -112,6 +114,11 @@ def build(
                 encoder, encoder_weights="imagenet" if from_library else None, **options
             )
         if not from_library and encoder_weights != "none":
+            if encoder_weights == "coco":
+                raise InputError(
+                    f"COCO weights are of Mask R-CNN, not of {encoder}; give imagenet, none or a "
+                    "Keras .h5 file"
+                )
             path = _stock_file(encoder) if encoder_weights == "imagenet" else Path(encoder_weights)
             load_encoder_weights(model, encoder, path)
     # Under a mixed policy the library's last activation is half precision, too coarse for
@@ -135,18 +142,18 @@ def preprocessing(encoder: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def describe_weights(encoder_weights: str) -> str:
-    """Name encoder weights for a record: "imagenet", "none", or a file by its name and content,
-    wherever it lies.
+    """Name encoder weights for a record: "imagenet", "none", "coco", or a file by its name and
+    content, wherever it lies.
 
     Raises:
         InputError: no such file.
     """
-    if encoder_weights in ("imagenet", "none"):
+    if encoder_weights in ("imagenet", "none", "coco"):
         return encoder_weights
     path = Path(encoder_weights)
     if not path.is_file():
         raise InputError(
-            f"{path}: no such encoder weights; give imagenet, none or a Keras .h5 file"
+            f"{path}: no such encoder weights; give imagenet, none, coco or a Keras .h5 file"
         )
     return f"{path.name} (sha256 {files.sha256(path)[:16]})"
 
@@ -160,25 +167,24 @@ def load_encoder_weights(model: keras.Model, encoder: str, path: Path) -> None:
     Raises:
         InputError: not such a file, or its layers are not this encoder's.
     """
-    stored = _read_h5(path)
-    for layer in _encoder_layers(model, encoder):
-        count = layer.groups if isinstance(layer, GroupedConv2D) else 1
-        taken, stored = stored[:count], stored[count:]
-        arrays = [
-            np.concatenate(parts, axis=-1) if count > 1 else parts[0]
-            for parts in zip(*(a for _, a in taken))
-        ]
-        expected, found = [w.shape for w in layer.get_weights()], [a.shape for a in arrays]
-        if expected != found:
-            names = taken[0][0] if taken else "the end of the file"
-            raise InputError(
-                f"{path}: not the weights of {encoder}: {layer.name} needs {expected}, {names} has "
-                f"{found}"
-            )
-        layer.set_weights([array.astype(np.float32) for array in arrays])
-    if stored and not stored[0][0].startswith(
-        ("fc", "predictions")
-    ):  # a file with top is as good as one without
+    with weights_files.opened(path) as file:
+        stored = file.layers()
+        for layer in _encoder_layers(model, encoder):
+            count = layer.groups if isinstance(layer, GroupedConv2D) else 1
+            taken, stored = stored[:count], stored[count:]
+            # Of each of the layer's arrays the parts that lie side by side in it.
+            parted = list(zip(*(arrays for _, arrays in taken)))
+            expected = [weights.shape for weights in layer.get_weights()]
+            found = [_joined_shape(parts) for parts in parted]
+            if expected != found:
+                name = taken[0][0] if taken else "the end of the file"
+                raise InputError(
+                    f"{path}: not the weights of {encoder}: {layer.name} needs {expected}, {name} "
+                    f"has {found}"
+                )
+            layer.set_weights([_joined(parts) for parts in parted])
+    # A file with top is as good as one without.
+    if stored and not stored[0][0].startswith(("fc", "predictions")):
         raise InputError(f"{path}: not the weights of {encoder}: {stored[0][0]} is left over")
 
 
@@ -247,33 +253,16 @@ def _encoder_layers(model: keras.Model, encoder: str) -> List[keras.layers.Layer
     return [layer for layer in model.layers if layer.weights][:count]
 
 
-def _read_h5(path: Path) -> List[Tuple[str, List[np.ndarray]]]:
-    """Read (layer name, arrays) of every layer with weights, in the file's order."""
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            names = [_text(name) for name in root.attrs["layer_names"]]
-            layers = [
-                (name, [root[name][_text(w)][()] for w in _weight_names(root[name])])
-                for name in names
-            ]
-    except (OSError, KeyError) as error:
-        problem = " ".join(str(error).split())
-        reason = (
-            f"not a Keras .h5 weights file ({problem})" if Path(path).exists() else "no such file"
-        )
-        raise InputError(
-            f"{path}: {reason}; give ENCODER_WEIGHTS=none, imagenet or such a file"
-        ) from None
-    return [(name, arrays) for name, arrays in layers if arrays]
+def _joined_shape(parts: Sequence[weights_files.StoredArray]) -> Tuple[int, ...]:
+    """Shape of arrays laid side by side on the last axis; of the first where they do not fit."""
+    *sides, width = parts[0].shape or (0,)
+    fit = all(part.shape[:-1] == tuple(sides) for part in parts)
+    return (*sides, sum(part.shape[-1] for part in parts)) if fit else parts[0].shape
 
 
-def _text(name) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
-
-
-def _weight_names(group: h5py.Group) -> list:
-    return list(group.attrs.get("weight_names", []))
+def _joined(parts: Sequence[weights_files.StoredArray]) -> np.ndarray:
+    arrays = [part.read() for part in parts]
+    return np.concatenate(arrays, axis=-1) if len(arrays) > 1 else arrays[0]
 
 
 def _stock_file(encoder: str) -> Path:

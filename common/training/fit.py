@@ -9,7 +9,6 @@ in one folder per epoch, renamed into place.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -26,6 +25,10 @@ from tqdm import tqdm
 from common import files
 from common.errors import InputError
 from common.training import deterministic, runs
+
+# Mean loss of an epoch from which a training has diverged. Those of segmentation begin between 0.1
+# and 100; a huge learning rate may end in 1e30, which is finite, instead of in NaN.
+LARGEST_LOSS = 1e9
 
 
 def start(seed: int, precision: str = "float32", deterministic_on_gpu: bool = True) -> None:
@@ -91,7 +94,7 @@ def fit(
         batches: gives the data of an epoch (counted from 0); must depend on nothing but the epoch.
         epochs: total number, those done before an interruption included.
         folder: of the run; receives state/ while training, then history.csv and weights.h5.
-        title: shown on the progress bar.
+        title: shown on the progress bar and in messages; by default the name of the folder.
         validate: called after each epoch; what it returns joins the epoch's line. It must draw
             nothing at random.
         rate: called before each epoch with the lines of history so far; gives the learning rate,
@@ -104,6 +107,7 @@ def fit(
         those of `validate`.
     """
     folder = Path(folder)
+    title = title or folder.name
     weights, history_file = folder / "weights.h5", folder / "history.csv"
     if weights.exists():
         shutil.rmtree(folder / "state", ignore_errors=True)  # a kill may have come between the two
@@ -138,12 +142,12 @@ def fit(
                 ).history
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
-                f"{title or folder}: not enough memory for a step "
+                f"{title}: not enough memory for a step "
                 f"({error.message.splitlines()[0]:.120}); "
                 "take smaller batches, or a device with more, where the same command resumes"
             ) from None
         used = float(keras.backend.get_value(model.optimizer.learning_rate))
-        _require_finite(logs["loss"][0], epoch + 1, used, title or str(folder))
+        _require_no_divergence(logs["loss"][0], epoch + 1, used, title)
         scores = {name: float(values[0]) for name, values in logs.items()}
         if validate:
             scores.update({name: float(value) for name, value in validate(model).items()})
@@ -216,12 +220,11 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
         ) from None
 
 
-def _require_finite(loss: float, epoch: int, learning_rate: float, title: str) -> None:
-    if not math.isfinite(loss):
+def _require_no_divergence(loss: float, epoch: int, learning_rate: float, title: str) -> None:
+    if not abs(loss) < LARGEST_LOSS:  # which no NaN is either
         raise InputError(
-            f"{title}: the loss is {loss} in epoch {epoch}, with --learning-rate "
-            f"{learning_rate:g}; lower it, or "
-            "train in --precision float32"
+            f"{title}: the loss is {loss:g} in epoch {epoch}, with --learning-rate "
+            f"{learning_rate:g}: training has diverged; lower it, or train in --precision float32"
         )
 
 

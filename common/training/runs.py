@@ -1,9 +1,9 @@
-"""The run folder: one training with everything that is needed to resume, judge and repeat it.
+"""The run folder: one training with everything that is needed to resume, evaluate and repeat it.
 
 `runs/<paper>/<readable-id>/` holds config.json, split.json, environment.json, history.csv, state/
-(while training), weights.h5, predictions/ (one probability map per test image) and metrics.csv.
-Each is written atomically and metrics.csv last, so a folder is complete when that file exists, and
-otherwise resumable.
+(while training), weights.h5, predictions/ and predictions.json. Each file is written atomically and
+predictions.json last, so a folder is complete when that file exists and otherwise resumable.
+Folders of an earlier version end with metrics.csv and hold float maps; they count as complete too.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import io
 import json
 import os
 import platform
 import subprocess
+from collections import Counter
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, Iterable, Iterator, List, Type, TypeVar
 
-import numpy as np
 import pandas
 
 from common import files
 from common.errors import InputError
 from common.files import PROJECT
 
-# What runs are told apart by first, where their configuration has it.
+# The fields that a run folder is named after, where its configuration has them.
 NAMED = ("architecture", "encoder", "encoder_weights", "protocol", "profile", "precision", "seed")
 LIBRARIES = (
     "tensorflow",
@@ -38,6 +37,9 @@ LIBRARIES = (
     "scikit-image",
     "pandas",
 )
+
+
+ConfigType = TypeVar("ConfigType")
 
 
 class InUse(InputError):
@@ -50,25 +52,22 @@ class Run:
     Args:
         folder: created when absent.
         config: everything that decides the result, JSON-serialisable.
+        defaults: values of fields that a config.json of an earlier version lacks.
 
     Raises:
         InputError: the folder holds another configuration; the message shows what differs.
     """
 
-    def __init__(self, folder: Path, config: dict):
+    def __init__(self, folder: Path, config: dict, defaults: dict = {}):  # noqa: B006  only read
         self.folder = Path(folder)
         self.config = json.loads(json.dumps(config))
         path = self.folder / "config.json"
         if not path.exists():
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # cleared away in `locked` by a process that is just ahead
+            with contextlib.suppress(FileNotFoundError):  # a process just ahead cleared it away
                 files.write_json(path, self.config)
-        if (stored := read_json(path)) != self.config:
-            keys = sorted(k for k in {*stored, *self.config} if stored.get(k) != self.config.get(k))
-            changes = "; ".join(
-                f"{k}: {stored.get(k)!r} there, {self.config.get(k)!r} asked for" for k in keys
-            )
+        stored = {**json.loads(json.dumps(defaults)), **read_json(path)}
+        if stored != self.config:
+            changes = "; ".join(_changes(stored, self.config))
             raise InputError(
                 f"{self.folder} was made with another configuration ({changes}); remove or "
                 "rename it"
@@ -76,8 +75,13 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether training, prediction and evaluation have all been done."""
-        return (self.folder / "metrics.csv").exists()
+        """Whether training and prediction have both been done."""
+        return is_complete(self.folder)
+
+    @property
+    def of_earlier_version(self) -> bool:
+        """Whether it was completed by a version that kept float maps of the test images alone."""
+        return not self._record.exists() and (self.folder / "metrics.csv").exists()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -93,11 +97,9 @@ class Run:
                 raise InUse(
                     f"{self.folder} is in use by another process; wait for it or stop it"
                 ) from None
-            for leftover in (
-                *self.folder.glob(".partial-*"),
-                *self.folder.glob("predictions/.partial-*"),
-            ):
-                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            for leftover in self.folder.rglob(".partial-*"):
+                if leftover.is_file():  # of a process that was killed while it wrote
+                    leftover.unlink()
             yield
 
     def save_split(self, split: Dict[str, List[str]]) -> None:
@@ -117,8 +119,8 @@ class Run:
         return read_json(self.folder / "split.json")
 
     def log_session(self, **facts) -> None:
-        """Note in environment.json that a process begins or resumes this run: when, with what code,
-        on what device.
+        """Note in environment.json that a process begins or resumes this run: when, with what
+        code, on what device.
         """
         path = self.folder / "environment.json"
         sessions = read_json(path).get("sessions") if path.exists() else []
@@ -129,47 +131,114 @@ class Run:
             )
         files.write_json(path, {"sessions": [*sessions, environment(**facts)]})
 
-    def save_prediction(self, sample_id: str, probabilities: np.ndarray) -> None:
-        """Keep a float32 probability map (height, width[, classes])."""
-        content = (
-            io.BytesIO()
-        )  # straight to a file, numpy's error would not say that the disk is full
-        np.save(content, probabilities.astype(np.float32))
-        with files.atomic_path(self.folder / "predictions" / f"{sample_id}.npy") as path:
-            path.write_bytes(content.getbuffer())
+    @property
+    def predictions(self) -> Path:
+        """Folder of the predictions; a prediction's id is its path there without the suffix."""
+        return self.folder / "predictions"
 
-    def load_prediction(self, sample_id: str) -> np.ndarray:
-        """Read back a probability map, float32.
+    @property
+    def _record(self) -> Path:
+        return self.folder / "predictions.json"
 
-        Raises:
-            InputError: it is missing or damaged.
-        """
-        path = self.folder / "predictions" / f"{sample_id}.npy"
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            raise InputError(
-                f"{path}: missing or damaged probability map; remove {self.folder} to redo it"
-            ) from None
-
-    def save_metrics(self, table: pandas.DataFrame) -> None:
-        """Write metrics.csv (one line per image), which completes the run."""
-        write_csv(self.folder / "metrics.csv", table)
-
-    def load_metrics(self) -> pandas.DataFrame:
-        """Read metrics.csv of a complete run; ids stay text.
+    def finish(self, ids: Iterable[str]) -> None:
+        """Complete the run: record the predictions of these ids with their checksums.
 
         Raises:
-            InputError: it is damaged.
+            InputError: predictions are missing, or there are others.
         """
-        path = self.folder / "metrics.csv"
-        try:
-            return pandas.read_csv(path, dtype={"id": str})
-        except ValueError as error:
-            reason = " ".join(str(error).split())
+        found = self._found()
+        self._require(list(ids), found)
+        checksums = {name: files.sha256(path) for name, path in sorted(found.items())}
+        files.write_json(self._record, {"sha256": checksums})
+
+    def check_predictions(self, ids: Iterable[str]) -> None:
+        """Hold the predictions of a complete run against the ids that should have one.
+
+        Raises:
+            InputError: a prediction is missing, damaged, doubled, or belongs to no id.
+        """
+        found = self._found()
+        self._require(list(ids), found)
+        if not self._record.exists():
+            return
+        recorded = read_json(self._record).get("sha256")
+        if not isinstance(recorded, dict) or set(recorded) != set(found):
             raise InputError(
-                f"{path}: not a CSV table ({reason}); remove it to evaluate anew"
-            ) from None
+                f"{self._record} does not name the files in predictions/; remove {self.folder} to "
+                "redo the run"
+            )
+        for name, path in found.items():
+            if files.sha256(path) != recorded[name]:
+                raise InputError(
+                    f"{path}: damaged or changed since it was written; remove {self._record} to "
+                    "predict again"
+                )
+
+    def _found(self) -> Dict[str, Path]:
+        found: Dict[str, Path] = {}
+        for path in sorted(self.predictions.rglob("*")):
+            if not path.is_file() or path.name.startswith(".partial-"):
+                continue
+            name = path.relative_to(self.predictions).with_suffix("").as_posix()
+            if name in found:
+                raise InputError(f"{path}: a second prediction of {name}; remove one of them")
+            found[name] = path
+        return found
+
+    def _require(self, ids: List[str], found: Dict[str, Path]) -> None:
+        doubled = [name for name, count in Counter(ids).items() if count > 1]
+        missing = sorted(set(ids) - set(found))
+        extra = sorted(set(found) - set(ids))
+        for names, problem in (
+            (doubled, "stands twice in the split"),
+            (missing, "has no prediction"),
+            (extra, "has a prediction and is not in the split"),
+        ):
+            if names:
+                others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+                raise InputError(
+                    f"{self.predictions}: {names[0]}{others} {problem}; remove {self.folder} to "
+                    "redo the run"
+                )
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a run whose training and prediction have both been done."""
+    return any((folder / name).exists() for name in ("predictions.json", "metrics.csv"))
+
+
+def _changes(stored: dict, wanted: dict) -> List[str]:
+    keys = sorted({*stored, *wanted})
+    return [
+        f"{key}: {stored.get(key)!r} there, {wanted.get(key)!r} asked for"
+        for key in keys
+        if stored.get(key) != wanted.get(key)
+    ]
+
+
+def load_config(folder: Path, config_type: Type[ConfigType]) -> ConfigType:
+    """Rebuild the Config that a run folder was made with.
+
+    A field that the config.json of an earlier version lacks has its default, which reproduces what
+    that version did.
+
+    Raises:
+        InputError: there is none, or it belongs to another paper.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the folder of a finished training")
+    stored = read_json(path)
+    names = {one.name for one in dataclasses.fields(config_type)}  # type: ignore[arg-type]
+    # Recorded of every paper, whether or not its Config has encoder weights.
+    strange = sorted(set(stored) - names - {"data", "encoder_weights"})
+    if strange:
+        raise InputError(f"{path}: {strange[0]}: no setting of this paper; name a run of it")
+    values = {name: value for name, value in stored.items() if name in names}
+    for name, value in values.items():
+        if isinstance(value, list):  # as JSON has no tuples
+            values[name] = tuple(value)
+    return config_type(**values)
 
 
 def write_csv(path: Path, table: pandas.DataFrame) -> None:
@@ -237,11 +306,6 @@ def commit() -> str:
         return "unknown"
 
 
-def as_json(config) -> dict:
-    """Turn a frozen configuration dataclass into the dict that a run folder keeps."""
-    return dataclasses.asdict(config)
-
-
 def readable_id(config, defaults) -> str:
     """Name the run folder of a configuration dataclass after its fields in `NAMED`, the last of
     which is the seed.
@@ -249,9 +313,8 @@ def readable_id(config, defaults) -> str:
     Every other field in which it differs from `defaults`, those of its profile, is added as
     name=value.
     """
-    name = [getattr(config, field) for field in NAMED[:-1] if hasattr(config, field)] + [
-        f"seed{config.seed}"
-    ]
+    present = [field for field in NAMED[:-1] if hasattr(config, field)]
+    name = [getattr(config, field) for field in present] + [f"seed{config.seed}"]
     if getattr(config, "encoder_weights", "none") not in ("imagenet", "none"):
         name[name.index(config.encoder_weights)] = "file"
     for field in dataclasses.fields(config):

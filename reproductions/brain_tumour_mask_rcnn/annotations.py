@@ -1,4 +1,4 @@
-"""Polygons of the VGG Image Annotator (VIA 2): from its JSON files to masks."""
+"""Polygons of the VGG Image Annotator (VIA 1 and 2): from its JSON files to masks."""
 
 from __future__ import annotations
 
@@ -11,42 +11,51 @@ import numpy as np
 from skimage.draw import polygon2mask
 
 from common.errors import InputError
+from common.imaging.listing import shown
 
 Polygons = List[np.ndarray]  # each float (points, 2) of y and x, in pixels
 
+_PROJECT = "_via_img_metadata"  # the key of the entries in a project, which exports leave out
+# What else is saved as JSON, by its keys.
+_OTHERS = (
+    ({"images", "annotations"}, "COCO annotations"),
+    ({"project", "file", "metadata"}, "a project of VIA 3"),
+    ({"shapes", "imagePath"}, "annotations of labelme"),
+)
+
 
 def read(path: Path) -> Dict[str, Polygons]:
-    """Read a project's annotations: the outlined regions by file name.
+    """Read the outlined regions of an export or a project of VIA, by file name.
+
+    Text with a byte order mark, as editors of Windows save it, is read as well.
 
     Raises:
         InputError: the file is missing or not such JSON, or a region is no polygon of three or more
         points.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file, expected the polygons of the images beside it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
-    try:
-        regions = {entry["filename"]: list(entry["regions"]) for entry in entries.values()}
-        if len(regions) < len(entries):
+    entries = _entries(path)
+    regions: Dict[str, List[dict]] = {}
+    for entry in entries.values():
+        try:
+            name, listed = entry["filename"], entry["regions"]
+            # VIA 1 numbers them: {"0": {…}, "1": {…}}.
+            ordered = listed.values() if isinstance(listed, dict) else listed
+            found = list(ordered)
+        except (KeyError, TypeError):
             raise InputError(
-                f"{path}: expected one entry for each image, got {len(entries)} for {len(regions)}"
+                f"{shown(path)}: expected an object of VIA entries, each with `filename` and "
+                "`regions`"
+            ) from None
+        if not isinstance(name, str):
+            raise InputError(f"{shown(path)}: expected text as `filename` of every entry")
+        if name in regions:
+            raise InputError(
+                f"{shown(path)}: expected one entry for each image, got two for {_printable(name)}"
             )
-    except (AttributeError, KeyError, TypeError):
-        raise InputError(
-            f"{path}: expected an object of VIA entries, each with `filename` and `regions`"
-        ) from None
-    if not all(isinstance(name, str) for name in regions):
-        raise InputError(f"{path}: expected text as `filename` of every entry")
+        regions[name] = found
     return {
         name: [
-            _polygon(region, f"{path}: {name}, region {number}")
+            _polygon(region, f"{shown(path)}: {_printable(name)}, region {number}")
             for number, region in enumerate(parts)
         ]
         for name, parts in regions.items()
@@ -76,11 +85,38 @@ def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
     return masks
 
 
+def _entries(path: Path) -> Dict[str, dict]:
+    """The entries of an export, or of a project."""
+    try:
+        content = json.loads(path.read_bytes())  # finds out the encoding
+    except FileNotFoundError:
+        raise InputError(
+            f"{shown(path)}: no such file, expected the polygons of the images beside it"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        reason = _printable(" ".join(str(error).split()))
+        raise InputError(f"{shown(path)}: not valid JSON ({reason})") from None
+    if isinstance(content, dict) and _PROJECT in content:
+        content = content[_PROJECT]
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{shown(path)}: expected an object of VIA entries, each with `filename` and `regions`"
+        )
+    for keys, what in _OTHERS:
+        if keys <= set(content):
+            raise InputError(
+                f"{shown(path)}: {what}, expected annotations of VIA 1 or 2, exported as JSON"
+            )
+    return content
+
+
 def _polygon(region: dict, source: str) -> np.ndarray:
     try:
         shape = region["shape_attributes"]
         if shape["name"] != "polygon":
-            raise InputError(f"{source}: expected a polygon, got {shape['name']!r}")
+            raise InputError(f"{source}: expected a polygon, got {shape['name']!r:.80}")
         points = np.array([shape["all_points_y"], shape["all_points_x"]], float).T
     except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(
@@ -89,3 +125,8 @@ def _polygon(region: dict, source: str) -> np.ndarray:
     if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise InputError(f"{source}: expected a polygon of three or more points, got {len(points)}")
     return points
+
+
+def _printable(text: str) -> str:
+    """A text of a file in one line, also where it holds half a character."""
+    return shown(text.encode("utf-8", "backslashreplace").decode())

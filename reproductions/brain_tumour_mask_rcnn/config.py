@@ -15,8 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Dict, Literal
 
-from common.training import runs
+from annotated_types import Ge, Gt, Interval, MultipleOf
+from typing_extensions import Annotated
 
+from common.training import runs
+from common.training.settings import Assumed, Given
+
+DATA_SETS = ("brain_mri",)
 CLASSES = 2  # background and tumour
 COLOURS = {"predicted": (255, 80, 64), "truth": (64, 220, 120)}  # in figures and overlays
 # assumed, all of them: Matterport's, relative to the side of the picture where they are lengths
@@ -35,60 +40,78 @@ MATCH = 0.5  # assumed: IoU of the masks from which a detection has found a tumo
 
 @dataclass(frozen=True)
 class Config:
-    """One training. Fields marked "assumed" are not given by the source."""
+    """One training."""
 
-    encoder: Literal["resnet101", "resnet14"] = "resnet101"
+    encoder: Annotated[Literal["resnet101", "resnet14"], Given("section on the model")] = (
+        "resnet101"
+    )
     """Backbone below the pyramid; the source trains resnet101. resnet14, with one block a stage, is
     for tests.
     """
     protocol: Literal["published", "corrected"] = "published"
-    """published: the given split; corrected: without training images that show a validation or test
-    tumour again.
+    """The given split (published), or without training images that show a validation or test tumour
+    again (corrected).
     """
     profile: Literal["paper", "quick", "smoke"] = "paper"
-    """Name of the set of defaults that this configuration started from."""
-    seed: int = 0
-    """Decides the initial weights and the order of the images."""
-    encoder_weights: str = "imagenet"  # assumed: the public notebooks start from COCO's, for which there is no download
-    """imagenet, none or an .h5 file: Keras' of the backbone without top, or Matterport's of the
-    whole network.
+    """Set of defaults that this configuration starts from."""
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
+    """Seed of the initial weights and the order of the images."""
+    encoder_weights: Annotated[
+        str, Assumed("no initial weights are named; public notebooks start from COCO's", ("none",))
+    ] = "imagenet"
+    """Initial weights: imagenet, coco (Matterport's of the whole network), none, or an .h5 file:
+    Keras' of the backbone without top, or one like Matterport's.
     """
-    weights_layout: Literal["keras", "matterport"] = "keras"
-    """Whose file `encoder_weights` is. Under matterport the stem is padded as there."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    weights_layout: Annotated[
+        Literal["keras", "matterport"], Assumed("follows from the weights file")
+    ] = "keras"
+    """Layout of the `encoder_weights` file. matterport also pads the stem as there."""
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        Assumed("not mentioned; TensorFlow's default", ("mixed_bfloat16", "mixed_float16")),
+    ] = "float32"
     """Keras precision policy."""
 
-    input_size: int = 1024  # assumed: Matterport's
-    """Side of the square that the network gets, a multiple of 64: the image is resized to fit and
+    input_size: Annotated[
+        int, Gt(0), MultipleOf(64), Assumed("not stated; Matterport's", (512,))
+    ] = 1024
+    """Size of the square that the network gets, in pixels: the image is resized to fit and
     padded.
     """
-    flip: bool = False  # assumed: the source mentions no augmentation
+    flip: Annotated[bool, Assumed("no augmentation is mentioned", (True,))] = False
     """Mirror half of the training images, left to right."""
-    trained_layers: Literal["auto", "heads", "all"] = (
-        "auto"  # assumed: public notebooks train the heads
-    )
-    """heads: all but the backbone; auto: heads, but all where the backbone starts from random
-    weights.
+    trained_layers: Annotated[
+        Literal["auto", "heads", "all"],
+        Assumed("not stated; public notebooks train the heads", ("heads", "all")),
+    ] = "auto"
+    """All but the backbone (heads), or all; auto: heads, but all where the backbone starts from
+    random weights.
     """
-    min_score: float = 0.7  # assumed: the public notebooks take 0.7 to 0.85
+    min_score: Annotated[
+        float,
+        Interval(ge=0, le=1),
+        Assumed("not stated; public notebooks take 0.7 to 0.85", (0.85,)),
+    ] = 0.7
     """Confidence from which a tumour is reported."""
 
-    epochs: int = 15
+    epochs: Annotated[int, Gt(0), Given("section on the training")] = 15
     """Number of epochs."""
-    steps_per_epoch: int = 100
-    """Steps of an epoch."""
-    batch_size: int = 1  # assumed
-    """Images per step."""
-    regions: int = 200  # assumed: Matterport's
+    steps_per_epoch: Annotated[int, Gt(0), Given("section on the training")] = 100
+    """Number of steps of an epoch."""
+    batch_size: Annotated[int, Gt(0), Assumed("not stated; public notebooks", (2,))] = 1
+    """Number of images per step."""
+    regions: Annotated[int, Gt(0), Assumed("not stated; Matterport's", (32, 128))] = 200
     """Proposed regions of an image that a step learns from; up to a third of them, those on
     tumours, have masks.
     """
-    learning_rate: float = 1e-3  # assumed: Matterport's, as the momentum and the decay
-    """Of stochastic gradient descent."""
-    momentum: float = 0.9
-    """Of stochastic gradient descent."""
-    weight_decay: float = 1e-4
-    """Times half the squared norm of all kernels, added to the loss."""
+    learning_rate: Annotated[float, Gt(0), Assumed("not stated; Matterport's", (1e-4, 1e-2))] = 1e-3
+    """Learning rate of stochastic gradient descent."""
+    momentum: Annotated[float, Interval(ge=0, lt=1), Assumed("not stated; Matterport's")] = 0.9
+    """Momentum of stochastic gradient descent."""
+    weight_decay: Annotated[float, Ge(0), Assumed("not stated; Matterport's")] = 1e-4
+    """L2 weight decay coefficient of all kernels, half their squared norm being added to the
+    loss.
+    """
 
     @property
     def from_scratch(self) -> bool:

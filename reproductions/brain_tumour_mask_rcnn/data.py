@@ -92,7 +92,7 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
 
     def read(sample_id: str) -> Sample:
         path, polygons = entries[sample_id]
-        image = read_rgb(folder / path)
+        image = read_rgb(folder / path, annotated=True)
         return Sample(
             sample_id, image, annotations.draw(polygons, image.shape[:2], str(folder / path))
         )

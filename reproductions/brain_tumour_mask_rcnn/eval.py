@@ -1,163 +1,116 @@
-"""Regenerate the results: `python -m reproductions.brain_tumour_mask_rcnn.eval --help`."""
+"""Results of Mask R-CNN on the brain MR images.
+
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.eval --help`
+"""
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence
 
-import h5py
-
-from common import cli
 from common.cli import Request
-from common.datasets import manifests
-from common.datasets.splits import Split
-from common.errors import exits_cleanly
-from common.published import schema
-from common.results import experiment, tables
-from common.training import runs
-from reproductions.brain_tumour_mask_rcnn import data, duplicates, metrics, overlays, parts
+from common.datasets.manifests import DataSet
+from common.results.experiment import Count, Page, Paper, Row
+from common.training import weights_files
+from reproductions.brain_tumour_mask_rcnn import data, duplicates, metrics, overlays
+from reproductions.brain_tumour_mask_rcnn import split as splitting
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
-from reproductions.brain_tumour_mask_rcnn.train import PAPER, found, scores, train
+from reproductions.brain_tumour_mask_rcnn.train import trainer
 
-PUBLISHED = Path(__file__).parent / "published/splits.yaml"
 ROW = "mask_rcnn"
 
 
-def regenerated(request: Request, data_set: manifests.DataSet) -> List[Tuple[Config, runs.Run]]:
-    """Train what is missing and give the run of every protocol and seed."""
-    base = PROFILES[request.profile]
-    configs = [
-        replace(config, weights_layout=weights_layout(config.encoder_weights))
-        for config in experiment.grid(base, request, [base.encoder])
-    ]
-    return list(zip(configs, experiment.ensure(configs, train, data_set, request)))
+def differences(config: Config, data_set: DataSet) -> Sequence[str]:
+    """Say what else keeps a run from being held against the source."""
+    if config.protocol == "corrected":
+        return ("training images that show a validation or test tumour again are left out",)
+    return ()
+
+
+def test_set_is_given(config: Config, data_set: DataSet) -> bool:
+    """The data come divided."""
+    return True
+
+
+paper = Paper(
+    trainer,
+    metrics.scores,
+    metrics.aggregate,
+    differences,
+    test_set_is_given=test_set_is_given,
+    whole=metrics.precision_of_all,
+)
+
+
+@paper.table
+def table(request: Request) -> List[Row]:
+    """Mask R-CNN on brain MR images: train what is missing, evaluate; the source has no scores."""
+    weights = request.weights_for(PROFILES[request.profile].encoder)
+    layout = weights_layout(weights) if weights else "keras"
+    return [Row(ROW, fixed={"weights_layout": layout})]
+
+
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """What tumours shared by training and test are worth: both protocols, not paired."""
+    return table(request)
+
+
+@paper.counts()
+def splits(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Count images and polygons, and the tumours that parts of the split share; no training."""
+    from reproductions.brain_tumour_mask_rcnn import model  # Model Garden takes 15 seconds
+
+    assert data_set is not None
+    size = model.size(PROFILES["paper"]) / 2**20
+    other = ("Model Garden's network has a convolution and BatchNorms that Matterport's has not",)
+    for protocol in request.protocols:
+        yield from _counts(data_set, protocol)
+        yield Count(ROW, "weights_size", size, other, protocol)
+
+
+@paper.figure(table)
+def figure(page: Page) -> None:
+    """All test images with the tumours found, and sensitivity by false positives."""
+    trained = page.rows[0]
+    test = data.load(page.data_set.folder, trained.runs[0].split["test"])
+    found = metrics.load_detections(trained.runs[0], test)
+    overlays.sheet(page.path, test, found, trained.config.min_score, page.title)
+    curve = metrics.curve(test, found)
+    name = page.path.name.replace("figure", "froc", 1)
+    overlays.free_response(page.path.with_name(name), curve, trained.config.min_score, page.title)
 
 
 def weights_layout(encoder_weights: str) -> str:
     """Tell a file of Matterport's whole network from one of a Keras backbone, by the pyramid in
     it.
     """
-    path = Path(encoder_weights)
-    # No file, or a damaged one, is told of where the network is built.
-    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
-        if any("fpn_c5p5" in name for name in (*file, *file.get("model_weights", ()))):
-            return "matterport"
-    return "keras"
+    # No file, or a damaged one, is named where the network is built.
+    theirs = encoder_weights == "coco" or weights_files.is_matterport(Path(encoder_weights))
+    return "matterport" if theirs else "keras"
 
 
-def table(request: Request) -> None:
-    """Average precision, Dice, IoU, sensitivity and false positives on the test images; the source
-    publishes none.
-    """
-    data_set, request = _found(request)
-    folder = request.results_root / PAPER
-    rows = []
-    for config, run in regenerated(request, data_set):
-        experiment.keep_provenance(run, folder)
-        conditions = _conditions(config, run, data_set)
-        values = scores(run, data_set, config).items()
-        rows += [
-            (tables.Score(ROW, name, value, config.seed), conditions) for name, value in values
-        ]
-    reference = replace(
-        schema.load(PUBLISHED), id="table", title="Detection and outlines on the test images"
-    )
-    experiment.publish_beyond(reference, rows, folder)
-
-
-def splits(request: Request) -> None:
-    """Images and polygons of the three parts, the tumours they share, and the size of the network;
-    no training.
-    """
-    from reproductions.brain_tumour_mask_rcnn import (
-        model,
-    )  # not at the top: Model Garden takes 15 seconds
-
-    data_set, request = _found(request)
-    size = model.size(PROFILES["paper"])
-    counted = []
-    for protocol in request.protocols:
-        counted += _counted(data_set, parts.split(data_set, protocol), protocol, size)
-    experiment.publish(PUBLISHED, counted, request.results_root / PAPER)
-
-
-def figure(request: Request) -> None:
-    """All test images with the true and the found outlines, and sensitivity by false positives per
-    image.
-    """
-    data_set, request = _found(request)
-    for config, run in regenerated(request, data_set):
-        tested = data.load(data_set.folder, run.split["test"])
-        detections = found(run, tested)
-        title = experiment.heading(config, data_set, [run])
-        name = f"{config.protocol}-{config.profile}-seed{config.seed}.png"
-        folder = request.results_root / PAPER
-        overlays.sheet(folder / f"figure-{name}", tested, detections, config.min_score, title)
-        curve = metrics.curve(tested, detections)
-        overlays.free_response(folder / f"froc-{name}", curve, config.min_score, title)
-        print(f"written: {folder}/figure-{name} and froc-{name}")
-
-
-TARGETS = {"table": table, "splits": splits, "figure": figure}
-
-
-def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
-    data_set = manifests.find("brain_mri", request.data_root)
-    return data_set, experiment.settle(request, data_set)
-
-
-def _counted(
-    data_set: manifests.DataSet, split: Split, protocol: str, size: int
-) -> Iterator[Tuple[tables.Score, tables.Conditions]]:
-    """What can be counted without training, as scores; `size` is that of the network, in bytes."""
-    changes = (
-        ["images that show a tumour of a later part again are left out"]
-        if protocol == "corrected"
-        else []
-    )
-    synthetic = ["synthetic images instead of the source's data"] if data_set.synthetic else []
-
-    def score(row: str, metric: str, value: float, differences: Sequence[str]):
-        about = (data_set.title, data_set.fingerprint, tuple(differences))
-        return tables.Score(row, metric, float(value), 0), tables.Conditions(
-            protocol, "paper", "any", "any", *about
-        )
-
-    samples = {part: data.load(data_set.folder, ids) for part, ids in split.items()}
-    groups = duplicates.find([sample for part in samples.values() for sample in part])
-    used = {part: split[part] for part in data.PARTS}
-    shared = {sample_id for group in duplicates.across(groups, used) for sample_id in group}
+def _counts(data_set: DataSet, protocol: str) -> Iterator[Count]:
+    """Count what needs no training, for one protocol."""
+    left_out = differences(Config(protocol=protocol), data_set)  # type: ignore[arg-type]
+    parts = splitting.split(data_set, protocol)
+    samples = {part: data.load(data_set.folder, ids) for part, ids in parts.items()}
+    everything = [sample for part in samples.values() for sample in part]
+    used = {part: parts[part] for part in data.PARTS}
+    shared = set()
+    for group in duplicates.across(duplicates.find(everything), used):
+        shared.update(group)
     for part, members in samples.items():
         row = data.PARTS.get(part, part)
-        yield score(row, "images", len(members), changes + synthetic)
-        yield score(
-            row, "polygons", sum(len(sample.masks) for sample in members), changes + synthetic
-        )
+        polygons = sum(len(sample.masks) for sample in members)
+        yield Count(row, "images", len(members), tuple(left_out), protocol)
+        yield Count(row, "polygons", polygons, tuple(left_out), protocol)
         if part in used:
-            common = len(shared & set(split[part]))
-            yield score(row, "images_with_a_tumour_of_another_part", common, changes + synthetic)
-    other = ["Model Garden's network has a convolution and BatchNorms that the source's has not"]
-    yield score(ROW, "weights_size", size / 2**20, other)
-
-
-def _conditions(config: Config, run: runs.Run, data_set: manifests.DataSet) -> tables.Conditions:
-    """Describe how a run was made, and what about it differs from the source."""
-    weights = experiment.encoder_weights([run])
-    different = []
-    if config.weights_layout != "matterport":
-        different.append(f"weights {weights}; the source's are taken to be COCO's")
-    if config.protocol == "corrected":
-        different.append("training images that show a validation or test tumour again are left out")
-    return experiment.conditions(config, PROFILES["paper"], data_set, [run], different)
-
-
-@exits_cleanly
-def main() -> None:
-    """Regenerate from the command line."""
-    cli.run_targets(TARGETS, f"python -m reproductions.{PAPER}.eval")
+            common = len(shared & set(parts[part]))
+            yield Count(
+                row, "images_with_a_tumour_of_another_part", common, tuple(left_out), protocol
+            )
 
 
 if __name__ == "__main__":
-    main()
+    paper.command_line()

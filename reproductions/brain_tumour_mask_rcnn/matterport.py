@@ -24,11 +24,11 @@ import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
-import h5py
 import numpy as np
 from tensorflow import keras
 
 from common.errors import InputError
+from common.training import weights_files
 
 EPSILON = 1e-3  # of their BatchNorm
 DELTA_STD = (0.1, 0.1, 0.2, 0.2)  # of (dy, dx, log dh, log dw)
@@ -94,17 +94,12 @@ class _Source:
         self.path = path
         self.layers: Dict[str, Dict[int, np.ndarray]] = {}
 
-        def collect(name: str, item: object) -> None:
-            layer, kind = name.split("/")[-2:] if "/" in name else ("", name)
-            order = self.KINDS.get(kind.split(":")[0])
-            if isinstance(item, h5py.Dataset) and order is not None:
-                self.layers.setdefault(layer, {})[order] = item[()]
-
-        try:
-            with h5py.File(path, "r") as file:
-                file.visititems(collect)
-        except OSError as error:
-            raise InputError(f"{path}: expected a Keras .h5 file of Mask R-CNN ({error})") from None
+        with weights_files.opened(path) as file:
+            for array in file.arrays():
+                layer, kind = ["", *array.name.split("/")][-2:]
+                order = self.KINDS.get(kind.split(":")[0])
+                if order is not None:
+                    self.layers.setdefault(layer, {})[order] = array.read()
 
     def of(self, name: str) -> List[np.ndarray]:
         if name not in self.layers:

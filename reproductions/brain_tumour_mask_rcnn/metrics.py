@@ -14,13 +14,17 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from common.datasets.manifests import DataSet
 from common.imaging.checks import refuse_masked
 from common.metrics import dice
-from reproductions.brain_tumour_mask_rcnn.config import MATCH, SCORES
+from common.training.runs import Run
+from reproductions.brain_tumour_mask_rcnn import data
+from reproductions.brain_tumour_mask_rcnn.config import MATCH, SCORES, Config
 from reproductions.brain_tumour_mask_rcnn.data import Sample
-from reproductions.brain_tumour_mask_rcnn.detections import Detections, encode
+from reproductions.brain_tumour_mask_rcnn.detections import Detections, encode, load
 
 COUNTS = ("tn", "fp", "fn", "tp")
+CHOSEN = "_chosen"  # ends the columns at the confidence that was chosen on the validation images
 
 
 class Curve(NamedTuple):
@@ -155,27 +159,46 @@ def average_precision(samples: Sequence[Sample], found: Sequence[Detections]) ->
     return dict(zip(names, values))
 
 
-def aggregate(
-    samples: Sequence[Sample], found: Sequence[Detections], min_score: float, chosen_score: float
-) -> Dict[str, float]:
-    """Summarise the test images: average precision, and the scores at the given confidence.
-
-    Those at the confidence that was chosen on the validation images end in "_chosen". What has no
-    value where no image has a tumour, precision and sensitivity, is left out.
+def scores(runs: Sequence[Run], config: Config, data_set: DataSet) -> pandas.DataFrame:
+    """Score the saved detections of a network on its test images, at the given confidence and at
+    the one that is chosen on the validation images; the columns of the latter end in "_chosen".
     """
-    scores = average_precision(samples, found)
-    for suffix, score in (("", min_score), ("_chosen", chosen_score)):
-        table = per_image(samples, found, score)
-        scores.update(
-            {
-                f"dice{suffix}": table["dice"].mean(),
-                f"iou{suffix}": table["iou"].mean(),
-                f"sensitivity{suffix}": table["found"].sum() / (table["tumours"].sum() or np.nan),
-                f"false_positives_per_image{suffix}": table["invented"].mean(),
-                f"score{suffix}": score,
-            }
-        )
-    return {name: value for name, value in scores.items() if not np.isnan(value)}
+    run = runs[0]
+    validation = data.load(data_set.folder, run.split["validation"])
+    chosen = best_score(validation, load_detections(run, validation))
+    test = data.load(data_set.folder, run.split["test"])
+    found = load_detections(run, test)
+    given = per_image(test, found, config.min_score).assign(score=config.min_score)
+    other = per_image(test, found, chosen).assign(score=chosen).drop(columns="id")
+    return pandas.concat([given, other.add_suffix(CHOSEN)], axis=1)
+
+
+def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
+    """Summarise the lines of `scores` over the test images.
+
+    What has no value where no image has a tumour, such as sensitivity, is left out.
+    """
+    values = {}
+    for suffix in ("", CHOSEN):
+        tumours = table[f"tumours{suffix}"].sum() or np.nan
+        values[f"dice{suffix}"] = table[f"dice{suffix}"].mean()
+        values[f"iou{suffix}"] = table[f"iou{suffix}"].mean()
+        values[f"sensitivity{suffix}"] = table[f"found{suffix}"].sum() / tumours
+        values[f"false_positives_per_image{suffix}"] = table[f"invented{suffix}"].mean()
+        values[f"score{suffix}"] = table[f"score{suffix}"].iloc[0]
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def precision_of_all(runs: Sequence[Run], config: Config, data_set: DataSet) -> Dict[str, float]:
+    """Average precision over the test images, which no line per image can tell."""
+    test = data.load(data_set.folder, runs[0].split["test"])
+    values = average_precision(test, load_detections(runs[0], test))
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def load_detections(run: Run, samples: Sequence[Sample]) -> List[Detections]:
+    """Read what a finished run has detected in these samples."""
+    return [load(run.predictions / f"{sample.id}.json") for sample in samples]
 
 
 def _check(samples: Sequence[Sample], found: Sequence[Detections]) -> None:

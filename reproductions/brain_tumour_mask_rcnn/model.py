@@ -11,7 +11,7 @@ import contextlib
 import functools
 import io
 import warnings
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
@@ -21,7 +21,7 @@ from keras.applications import resnet
 from tensorflow import keras
 
 from common.errors import InputError
-from common.training import encoders, fit, runs
+from common.training import encoders, fit, runs, weights_files
 from reproductions.brain_tumour_mask_rcnn import config as constants
 from reproductions.brain_tumour_mask_rcnn import matterport, seeded_sampling
 from reproductions.brain_tumour_mask_rcnn.config import Config
@@ -76,6 +76,8 @@ def build(config: Config, initialise: bool = True) -> Trainable:
     Raises:
         InputError: the weights cannot be fetched, read, or belong to another network.
     """
+    if config.encoder_weights == "coco":
+        config = replace(config, weights_layout="matterport")
     settings = _settings(config)
     shape = (config.input_size, config.input_size, 3)
     decay = keras.regularizers.L2(config.weight_decay / 2)
@@ -99,7 +101,8 @@ def build(config: Config, initialise: bool = True) -> Trainable:
     last = next(layer for layer in network.mask_head.submodules if layer.name == "mask-logits")
     last.kernel.assign(keras.initializers.GlorotUniform()(last.kernel.shape))
     if from_file and config.weights_layout == "matterport":
-        matterport.load_weights(network, Path(config.encoder_weights))
+        given = config.encoder_weights
+        matterport.load_weights(network, weights_files.coco() if given == "coco" else Path(given))
 
     backbone.trainable = config.trains_backbone
     if config.trains_backbone:
@@ -164,14 +167,22 @@ class Detector:
     def __call__(self, image: np.ndarray, min_score: Optional[float] = None) -> Detections:
         """Find the tumours of an image, uint8 (H, W, 3), with a score of `min_score` (the
         configuration's) or more.
+
+        Raises:
+            InputError: the image is so long that scaling leaves it without pixels.
         """
+        height, width = image.shape[:2]
+        if 2 * self.config.input_size * min(height, width) <= max(height, width):
+            raise InputError(
+                f"an image of {width}x{height}, of which nothing is left in the "
+                f"{self.config.input_size}x{self.config.input_size} that the network takes; cut it"
+            )
         boxes, scores, masks = (output.numpy() for output in self._outputs(image))
         # Places that nothing was found for have the score 0; a box beyond the image's edge may be
         # empty.
         least = self.config.min_score if min_score is None else min_score
         found = (scores >= max(least, 1e-6)) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         boxes, scores, masks = boxes[found], scores[found], masks[found]
-        height, width = image.shape[:2]
         corner_and_size = np.concatenate(
             [boxes[:, 1::-1], (boxes[:, 2:] - boxes[:, :2])[:, ::-1]], axis=1
         )
@@ -198,8 +209,7 @@ def load(folder: Path) -> Detector:
         InputError: the folder holds no finished training of this paper.
     """
     try:
-        stored = runs.read_json(folder / "config.json")
-        config = Config(**{field.name: stored[field.name] for field in fields(Config)})
+        config = runs.load_config(folder, Config)
         fit.start(config.seed, config.precision, deterministic_on_gpu=False)
         # The file is in an order that depends on which layers learn.
         model = build(config, initialise=False)
@@ -247,6 +257,8 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     """A Keras ResNet without top, from images as Model Garden prepares them to its levels 2 to
     5.
     """
+    if weights not in (None, "imagenet"):
+        _check_file(Path(weights), config.encoder)
     image = keras.Input(shape)
     # Model Garden's images are RGB over ImageNet's mean and deviation, Keras' weights expect BGR
     # over its mean alone.
@@ -276,6 +288,15 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     backbone = keras.Model(image, levels, name=config.encoder)
     backbone.output_specs = {level: output.shape for level, output in levels.items()}
     return backbone
+
+
+def _check_file(path: Path, encoder: str) -> None:
+    """Look through a file before Keras loads it."""
+    try:
+        weights_files.check(path)
+    except InputError as error:
+        reason = str(error).partition(": ")[2]
+        raise InputError(f"{path}: not Keras weights of {encoder} without top ({reason})") from None
 
 
 def _small_resnet(image: tf.Tensor, blocks: Tuple[int, ...], weights: Optional[str]) -> keras.Model:

@@ -1,4 +1,4 @@
-"""Pictures of detections: overlays, the sheet of all test images, and the free-response curve."""
+"""Figures of detections: overlays, the sheet of all test images, and the free-response curve."""
 
 from __future__ import annotations
 
@@ -19,40 +19,48 @@ LISTED = 2  # scores in a caption
 
 
 def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """Tint what was found, with a box around each detection, and draw the true outlines: uint8 (H,
-    W, 3).
+    """Tint what was found, with a box around each detection, and draw the outlines of the ground
+    truth.
+
+    Args:
+        image: uint8 (H, W, 3).
+        found: detections in it.
+        true: masks of the ground truth, bool (H, W) each.
+
+    Returns:
+        A new uint8 (H, W, 3).
     """
     colour = {"predicted": COLOURS["predicted"]}
-    picture = figures.overlay(image, found.union.astype(int), colour, opacity=0.35)
+    drawn = figures.overlay(image, found.union.astype(int), colour, opacity=0.35)
     width = max(round(max(image.shape) / 250), 1)
     for y1, x1, y2, x2 in np.rint(found.boxes).astype(int).tolist():
-        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), COLOURS["predicted"], width)
+        cv2.rectangle(drawn, (x1, y1), (x2 - 1, y2 - 1), COLOURS["predicted"], width)
     for mask in true:
         outlines, _ = cv2.findContours(
             mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(picture, outlines, -1, COLOURS["truth"], width)
-    return picture
+        cv2.drawContours(drawn, outlines, -1, COLOURS["truth"], width)
+    return drawn
 
 
 def sheet(
     path: Path, samples: List[Sample], found: List[Detections], min_score: float, title: str
 ) -> None:
-    """Draw all samples with truth and detections, a caption with the best scores below each, into a
-    PNG file.
+    """Draw all samples with ground truth and detections, the best scores below each, into a PNG
+    file.
     """
-    pictures, captions = [], []
+    drawn, captions = [], []
     for sample, detections in zip(samples, found):
         reported = detections.above(min_score)
-        pictures.append(overlay(sample.image, reported, sample.masks))
+        drawn.append(overlay(sample.image, reported, sample.masks))
         listed = ", ".join(f"{score:.2f}" for score in reported.scores[:LISTED]) or "nothing found"
         if len(reported.scores) > LISTED:
             listed += f" and {len(reported.scores) - LISTED} more"
         captions.append(f"{sample.id}: {listed}")
-    rows = range(0, len(pictures), COLUMNS)
+    rows = range(0, len(drawn), COLUMNS)
     figures.panels(
         path,
-        [pictures[row : row + COLUMNS] for row in rows],
+        [drawn[row : row + COLUMNS] for row in rows],
         [""] * COLUMNS,
         [captions[row : row + COLUMNS] for row in rows],
         f"{title} · confidence {min_score} and more",

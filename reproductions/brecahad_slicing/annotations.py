@@ -13,8 +13,9 @@ import numpy as np
 
 from common.datasets.manifests import DataSet, matching
 from common.errors import InputError
+from reproductions.brecahad_slicing.config import DATA_SETS
 
-PARTIAL = "brecahad_30"  # data set that has annotations for images which it lacks
+PARTIAL = DATA_SETS[1]  # data set that has annotations for images which it lacks
 CLASSES = ("tumor", "non_tumor")  # those that the paper uses
 NAME = re.compile(r"(Case_\d+)-\d+")
 
@@ -70,7 +71,7 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         to 1.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import cv2
@@ -15,16 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from common.datasets import manifests
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import group_split, random_split
 from common.imaging.reading import read_rgb
 from reproductions.brecahad_slicing import annotations, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
-DATA_SETS = (
-    "brecahad",
-    annotations.PARTIAL,
-)  # the paper's, and what stands in for it where a data root lacks that
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
 
@@ -35,20 +31,10 @@ class Sample:
     id: str
     case: str
     image: np.ndarray  # uint8 (side, side, 3)
-    centres: (
-        np.ndarray
-    )  # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
+    # float64 (n, 2): x and y in pixels, where pixel (row, column) covers [column, column + 1)
+    centres: np.ndarray
     mask: np.ndarray  # bool (side, side): discs around the centres
     border: np.ndarray  # float16 (side, side): second term of equation 2
-
-
-def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download BreCaHAD, or find the incomplete copy in a data root without it; say which
-    of them it is.
-    """
-    data_set = manifests.find_first(DATA_SETS, data_root)
-    print(f"data: {data_set.title}")
-    return data_set
 
 
 def load(data_set: manifests.DataSet, config: Config) -> List[Sample]:
@@ -71,13 +57,23 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     corrected: whole cases are dealt out, and sliced then.
     """
     ids = [sample.id for sample in samples]
-    tiles = slicing.tiles(ids, (sample.mask for sample in samples), config)
+    masks = (sample.mask for sample in samples)
+    centres = (sample.centres for sample in samples)
+    tiles = slicing.tiles(ids, masks, config, centres)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
-    if config.protocol == "published":
+    if config.protocol == "published" and config.split_unit == "tile" and config.leakage == "off":
         dealt = random_split([tile.id for tile in tiles], fractions, config.seed)
         parts = {tile_id: part for part, members in dealt.items() for tile_id in members}
         return {part: [tile for tile in tiles if parts[tile.id] == part] for part in dealt}
-    dealt = group_split(ids, {sample.id: sample.case for sample in samples}, fractions, config.seed)
+    cases = {sample.id: sample.case for sample in samples}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        dealt = leakage_split(ids, cases, config.test_fraction, config.seed, leaks)
+        tiles = [tile for tile in tiles if ids[tile.number] in {*dealt["train"], *dealt["test"]}]
+    elif config.protocol == "published":
+        dealt = random_split(ids, fractions, config.seed)
+    else:
+        dealt = group_split(ids, cases, fractions, config.seed)
     parts = {image_id: part for part, members in dealt.items() for image_id in members}
     return {part: [tile for tile in tiles if parts[ids[tile.number]] == part] for part in dealt}
 
@@ -86,6 +82,28 @@ def preprocess(image: np.ndarray) -> np.ndarray:
     """Blur, sharpen and smooth uint8 (H, W, 3) as section 3 of the paper says."""
     blurred = cv2.GaussianBlur(image, (5, 5), 0)
     return cv2.medianBlur(cv2.filter2D(blurred, -1, SHARPEN), 3)
+
+
+def squared(
+    image: np.ndarray, side: int, square: str, preprocessing: bool
+) -> Tuple[np.ndarray, Tuple[slice, slice]]:
+    """Make uint8 (H, W, 3) square as section 4 of the paper says: preprocess it where asked, then
+    squeeze it, or its middle (`square` = crop).
+
+    Returns:
+        uint8 (side, side, 3), and the rows and columns of the image that it shows.
+    """
+    image = preprocess(image) if preprocessing else image
+    height, width = image.shape[:2]
+    window = (slice(0, height), slice(0, width))
+    if square == "crop":
+        edge = min(height, width)
+        top, left = (height - edge) // 2, (width - edge) // 2
+        window = (slice(top, top + edge), slice(left, left + edge))
+    image = image[window]
+    shrinks = side < min(image.shape[:2])
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (side, side), interpolation=interpolation), window
 
 
 def discs(
@@ -185,8 +203,8 @@ def batches(
 
     Yields:
         images float32 (batch, size, size, 3) from 0 to 1; masks float32 (batch, size, size, 1), 0
-        or 1; and the weights of their pixels in the loss, float32 (batch, size, size), equation 2
-        with `weights` of the classes.
+        or 1; and, for the weighted loss, the weights of their pixels, float32 (batch, size, size),
+        equation 2 with `weights` of the classes.
     """
     size = slicing.tile_size(config)
 
@@ -223,7 +241,10 @@ def batches(
     plan = np.stack([np.arange(count), np.zeros(count, np.int64)], 1)
     plan = plan if epoch is None else epoch_plan(count, config, epoch)
     rows = tf.data.Dataset.from_tensor_slices(plan).batch(batch_size(config))
-    return rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    data = rows.map(shaped, num_parallel_calls=tf.data.AUTOTUNE)
+    if config.loss != "weighted_cross_entropy":
+        data = data.map(lambda images, masks, pixel_weights: (images, masks))
+    return data.prefetch(2)
 
 
 @functools.lru_cache(maxsize=1)
@@ -232,21 +253,17 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
 
     def read(item: Tuple[str, annotations.Pair]) -> Sample:
         image_id, pair = item
-        image = read_rgb(pair.image)
-        image = preprocess(image) if preprocessing else image
+        image = read_rgb(pair.image, annotated=True)
         height, width = image.shape[:2]
         centres = annotations.centres(pair.annotation)["tumor"] * (width, height)
+        image, (rows, columns) = squared(image, side, square, preprocessing)
         if square == "crop":
-            edge = min(height, width)
-            left, top = (width - edge) // 2, (height - edge) // 2
-            image, centres = image[top : top + edge, left : left + edge], centres - (left, top)
+            centres = centres - (columns.start, rows.start)
+            edge = rows.stop - rows.start
             centres = centres[((centres >= 0) & (centres < edge)).all(axis=1)]
+        used = (columns.stop - columns.start, rows.stop - rows.start)
         # A coordinate of exactly 1 belongs to the last pixel.
-        centres = np.minimum(centres * side / image.shape[1::-1], np.nextafter(side, 0))
-        shrinks = side < min(image.shape[:2])
-        image = cv2.resize(
-            image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        centres = np.minimum(centres * side / used, np.nextafter(side, 0))
         return Sample(
             image_id,
             pair.case,

@@ -1,22 +1,26 @@
-"""Regenerate Tables 1–3 and Figures 5–6: `python -m reproductions.brecahad_slicing.eval --help`."""
+"""Tables 1–3 and Figures 5–6 of the BreCaHAD paper.
+
+`.venv/bin/python -m reproductions.brecahad_slicing.eval --help`
+"""
 
 from __future__ import annotations
 
 import collections
 from dataclasses import replace
-from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+import pandas
 
-from common import cli
 from common.cli import Request
-from common.datasets import manifests
-from common.errors import exits_cleanly
+from common.datasets.manifests import DataSet
+from common.imaging import reading
 from common.published import schema
-from common.results import experiment, figures, tables
-from common.training import runs
+from common.results import figures
+from common.results.experiment import Count, Page, Paper, Row, Trained
+from common.training import predictions
+from common.training.runs import Run
 from reproductions.brecahad_slicing import (
     annotations,
     data,
@@ -25,73 +29,120 @@ from reproductions.brecahad_slicing import (
     metrics,
     slicing,
 )
-from reproductions.brecahad_slicing.config import MATCH_RADIUS, SIDE, THRESHOLD, Config
+from reproductions.brecahad_slicing.config import AGGREGATION, MATCH_RADIUS, SCORING, SIDE, Config
 from reproductions.brecahad_slicing.data import Sample
-from reproductions.brecahad_slicing.train import PAPER, train
+from reproductions.brecahad_slicing.train import image_of, trainer
 
-PUBLISHED = Path(__file__).parent / "published"
 MARKS = {
     "annotated": (255, 225, 0),
     "found": (64, 230, 110),
     "missed": (40, 110, 255),
     "invented": (255, 60, 40),
 }
-PER_LINE = 5  # pictures of a figure
+PER_LINE = 5  # images of a line of a figure
+SHOWN = 3  # test images of a figure
 
 
-class Regenerated(NamedTuple):
-    """One row of a table for one protocol and seed."""
-
-    row: str
-    config: Config
-    run: runs.Run
-
-
-def regenerated(table: str, request: Request, data_set: manifests.DataSet) -> List[Regenerated]:
-    """Train what is missing of a table and give its rows, by protocol, then seed, then as in the
-    paper.
-    """
-    wanted = experiments.configurations(table, request)
-    finished = experiment.ensure([config for _, config in wanted], train, data_set, request)
-    return [Regenerated(row, config, run) for (row, config), run in zip(wanted, finished)]
+def differences(config: Config, data_set: DataSet) -> Sequence[str]:
+    """Say what else keeps a run from being held against the paper."""
+    different = []
+    if data_set.name == annotations.PARTIAL:
+        different.append(f"{data_set.title} instead of all")
+    if config.protocol == "corrected":
+        different.append("split by case before slicing")
+    return different
 
 
-def table1(request: Request) -> None:
-    """Table 1: U-net with and without preprocessing and augmentation, on whole images."""
-    _table("table1", request)
+def unit(table: pandas.DataFrame, config: Config) -> Sequence[Any]:
+    """The unit that the protocol splits by: the tile, its image or its case."""
+    if config.protocol == "corrected":
+        return [image_of(tile).partition("-")[0] for tile in table["id"]]
+    if config.split_unit == "image":
+        return [image_of(tile) for tile in table["id"]]
+    return list(table["id"])
 
 
-def table2(request: Request) -> None:
-    """Table 2: U-net on the nine sets of tiles, with their sizes."""
-    _table("table2", request)
+paper = Paper(
+    trainer,
+    metrics.per_image,
+    metrics.aggregate,
+    differences,
+    unit,
+    scoring=SCORING,
+    aggregation=AGGREGATION,
+)
 
 
-def table3(request: Request) -> None:
-    """Table 3: U-Net with a ResNet50 encoder on the nine sets of tiles, with their sizes."""
-    _table("table3", request)
+@paper.table
+def table1(request: Request) -> List[Row]:
+    """U-net on BreCaHAD with and without preprocessing and augmentation, table 1."""
+    return experiments.rows("table1", request)
 
 
-def figure5(request: Request) -> None:
-    """Figure 5: nuclei that the U-nets of Table 2 find, miss and invent on a test image."""
-    _figure("figure5", "table2", request)
+@paper.table
+def table2(request: Request) -> List[Row]:
+    """U-net on nine sets of tiles cut from BreCaHAD, table 2."""
+    return experiments.rows("table2", request)
 
 
-def figure6(request: Request) -> None:
-    """Figure 6: the same for the networks of Table 3."""
-    _figure("figure6", "table3", request)
+@paper.table
+def table3(request: Request) -> List[Row]:
+    """U-Net with a ResNet50 encoder on the same nine sets, table 3."""
+    return experiments.rows("table3", request)
 
 
-TARGETS = {
-    "table1": table1,
-    "table2": table2,
-    "table3": table3,
-    "figure5": figure5,
-    "figure6": figure6,
-}
+@paper.readings("table2")
+def readings(request: Request) -> List[Row]:
+    """How far the choices that the paper leaves open move table 2."""
+    return experiments.rows("table2", request)
+
+
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test cases."""
+    return [row for row in experiments.rows("table2", request) if row.id == "p256_s128_zero"]
+
+
+@paper.percent_table
+def section7(request: Request) -> List[Row]:
+    """The best network of table 3 beside another work, section 7."""
+    return [row for row in experiments.rows("table3", request) if row.id == "p256_s128_zero"]
+
+
+@paper.counts()
+def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Count BreCaHAD's images and classes, and the paper's experiments; no training."""
+    assert data_set is not None
+    partial = data_set.name == annotations.PARTIAL
+    differences_ = (f"{data_set.title} instead of all",) if partial else ()
+    pairs = annotations.pairs(data_set)
+    classes = set()
+    sizes = set()
+    for pair in pairs.values():
+        classes.update(annotations.centres(pair.annotation))
+        sizes.add(reading.read_rgb(pair.image).shape[1::-1])
+    yield Count("brecahad", "images", len(pairs), differences_)
+    yield Count("brecahad", "width", max(size[0] for size in sizes), differences_)
+    yield Count("brecahad", "height", max(size[1] for size in sizes), differences_)
+    yield Count("brecahad", "classes", len(classes), differences_)
+    results = sum(len(rows) for rows in experiments.MATRIX.values())
+    yield Count("experiments", "results", results)
+
+
+@paper.figure(table2)
+def figure5(page: Page) -> None:
+    """Nuclei that the U-nets find, miss and invent on a test image, figure 5."""
+    _draw(page, "table2")
+
+
+@paper.figure(table3)
+def figure6(page: Page) -> None:
+    """The same for the U-Nets with a ResNet50 encoder, figure 6."""
+    _draw(page, "table3")
 
 
 def merged(
-    run: runs.Run, samples: List[Sample], number: int, config: Config
+    run: Run, samples: List[Sample], number: int, config: Config
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Put the predicted test tiles of one image together.
 
@@ -100,99 +151,65 @@ def merged(
         where there are some, bool (side, side).
     """
     size = slicing.tile_size(config)
-    total, count = (np.zeros(samples[number].mask.shape) for _ in range(2))
+    shape = samples[number].mask.shape
+    total, count = np.zeros(shape), np.zeros(shape)
     mine = [tile for tile in data.split(samples, config)["test"] if tile.number == number]
-    for tile, probability in zip(mine, run.load_prediction(samples[number].id) if mine else ()):
-        data.cut(total, tile, size)[...] += probability
-        data.cut(count, tile, size)[...] += 1
+    if mine:
+        stack = predictions.load_map(run, f"test/{samples[number].id}").reshape(-1, size, size)
+        for tile, probabilities in zip(mine, stack):
+            data.cut(total, tile, size)[...] += probabilities
+            data.cut(count, tile, size)[...] += 1
     return total / np.maximum(count, 1), count > 0
 
 
-def _found(request: Request) -> Tuple[manifests.DataSet, Request]:
-    data_set = data.find(request.data_root)
-    return data_set, experiment.settle(request, data_set)
+def _draw(page: Page, table: str) -> None:
+    """Draw the nuclei of three test images, as many as the paper speaks of, as each network of a
+    table finds them.
 
-
-def _table(table: str, request: Request) -> None:
-    data_set, request = _found(request)
-    folder = request.results_root / PAPER
-    scores = []
-    for row in regenerated(table, request, data_set):
-        experiment.keep_provenance(row.run, folder)
-        conditions = _conditions(table, row, data_set)
-        values = metrics.aggregate(row.run.load_metrics()).items()
-        scores += [
-            (tables.Score(row.row, name, value, row.config.seed), conditions)
-            for name, value in values
-        ]
-    experiment.publish(PUBLISHED / f"{table}.yaml", scores, folder)
-
-
-def _conditions(table: str, row: Regenerated, data_set: manifests.DataSet) -> tables.Conditions:
-    """Describe how a row was made, and what about it differs from the paper."""
-    weights = experiment.encoder_weights([row.run])
-    different = []
-    if data_set.name == annotations.PARTIAL:
-        different.append(f"{data_set.title} instead of all")
-    if row.config.encoder != "plain" and weights != "imagenet":
-        different.append(f"encoder weights {weights}; the paper's are ImageNet's")
-    if row.config.protocol == "corrected":
-        different.append(
-            "split by case before slicing; the paper's split is taken to be of the tiles"
-        )
-    unused = "norm_momentum" if row.config.encoder == "plain" else "width"  # by this network
-    paper = replace(
-        experiments.as_published(table, row.row), **{unused: getattr(row.config, unused)}
-    )
-    return experiment.conditions(row.config, paper, data_set, [row.run], different)
-
-
-def _figure(figure: str, table: str, request: Request) -> None:
-    """Draw the nuclei of one test image as each network of a table finds them.
-
-    It is the image on which most networks were tested; of several, the one with most nuclei. Where
-    a network was not tested the picture is dark.
+    They are the images on which most networks were tested; of several, those with most nuclei.
+    Where a network was not tested the image is dark.
     """
-    data_set, request = _found(request)
-    labels = {
-        row: entry.label for row, entry in schema.load(PUBLISHED / f"{table}.yaml").rows.items()
-    }
-    pages: Dict[Tuple[str, int], List[Regenerated]] = {}
-    for row in regenerated(table, request, data_set):
-        pages.setdefault((row.config.protocol, row.config.seed), []).append(row)
-    for (protocol, seed), rows in pages.items():
-        config = rows[-1].config
-        samples = data.load(data_set, config)
-        tested_by = collections.Counter()
-        for row in rows:
-            tested_by.update({tile.number for tile in data.split(samples, row.config)["test"]})
-        number = max(
-            sorted(tested_by), key=lambda image: (tested_by[image], len(samples[image].centres))
-        )
-        shown = data.load(data_set, replace(config, side=SIDE))[number]
-        pictures = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
-        captions = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]
-        for row in rows:
-            probability, tested = merged(row.run, samples, number, row.config)
-            marks = _marks(samples[number], probability, tested, row.config)
-            pictures.append(_marked(shown, tested, marks))
+    reference = schema.load(trainer.folder / "published" / f"{table}.yaml")
+    config = page.rows[-1].config
+    samples = data.load(page.data_set, config)
+    chosen = _most_tested(page.rows, samples)
+    large = data.load(page.data_set, replace(config, side=SIDE))
+    images: List[List[np.ndarray]] = []
+    captions: List[List[str]] = []
+    for number in chosen:
+        shown = large[number]
+        line = [_marked(shown, np.ones((1, 1), bool), {"annotated": shown.centres})]
+        texts = [f"{shown.id}: {len(shown.centres)} tumour nuclei"]
+        for trained in page.rows:
+            probability, tested = merged(trained.runs[0], samples, number, trained.config)
+            marks = _marks(samples[number], probability, tested, trained.config)
+            line.append(_marked(shown, tested, marks))
             counts = ", ".join(f"{len(places)} {name}" for name, places in marks.items())
-            captions.append(f"{labels[row.row]}: {counts}")
-        lines = [slice(start, start + PER_LINE) for start in range(0, len(pictures), PER_LINE)]
-        title = experiment.heading(config, data_set, [row.run for row in rows])
-        path = (
-            request.results_root / PAPER / f"{figure}-{protocol}-{request.profile}-seed{seed}.png"
-        )
-        figures.panels(
-            path,
-            [pictures[line] for line in lines],
-            [""] * min(len(pictures), PER_LINE),
-            [captions[line] for line in lines],
-            f"{title}; shown is the middle of {shown.id}, counted is all of it that was tested on",
-            side=2.9,
-            legend=MARKS,
-        )
-        print(f"written: {path}")
+            texts.append(f"{reference.rows[trained.row.id].label}: {counts}")
+        for start in range(0, len(line), PER_LINE):
+            images.append(line[start : start + PER_LINE])
+            captions.append(texts[start : start + PER_LINE])
+    figures.panels(
+        page.path,
+        images,
+        [""] * len(images[0]),
+        captions,
+        f"{page.title}; shown is the middle of each image, counted is all of it that was tested on",
+        size=2.9,
+        legend=MARKS,
+    )
+
+
+def _most_tested(rows: Sequence[Trained], samples: List[Sample]) -> List[int]:
+    tested_by: collections.Counter = collections.Counter()
+    for trained in rows:
+        tiles = data.split(samples, trained.config)["test"]
+        tested_by.update({tile.number for tile in tiles})
+
+    def rank(number: int) -> Tuple[int, int, int]:
+        return -tested_by[number], -len(samples[number].centres), number
+
+    return sorted(tested_by, key=rank)[:SHOWN]
 
 
 def _marks(
@@ -202,7 +219,7 @@ def _marks(
     where tested.
     """
     true = sample.centres[tested[tuple(sample.centres.astype(int).T[::-1])]]
-    pred = matching.points(probability >= THRESHOLD)
+    pred = matching.points(probability >= SCORING.threshold)
     result = matching.match(true, pred, config.pixels(MATCH_RADIUS), config.side)
     places = {
         "found": true[result.found],
@@ -224,11 +241,5 @@ def _marked(sample: Sample, tested: np.ndarray, marks: Dict[str, np.ndarray]) ->
     return picture[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
 
 
-@exits_cleanly
-def main() -> None:
-    """Regenerate from the command line."""
-    cli.run_targets(TARGETS, f"python -m reproductions.{PAPER}.eval")
-
-
 if __name__ == "__main__":
-    main()
+    paper.command_line()

@@ -4,12 +4,11 @@ trained once.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from common.cli import Request
-from common.results import experiment
-from reproductions.brecahad_slicing.config import PROFILES, QUICK_STEPS, Config
+from common.results.experiment import Row
+from reproductions.brecahad_slicing.config import QUICK_STEPS
 from reproductions.brecahad_slicing.slicing import SETS
 
 Settings = Dict[str, Any]
@@ -36,27 +35,15 @@ SMOKE_ROWS = {
 }
 
 
-def configurations(table: str, request: Request) -> List[Tuple[str, Config]]:
-    """Give (row, configuration) of every training behind a table: by protocol, then seed, then row
-    as in the paper.
-    """
-    encoder, rows = ENCODERS[table], MATRIX[table]
-    base = PROFILES[request.profile]
-    if request.profile == "smoke":
-        rows = {row: rows[row] for row in SMOKE_ROWS[table]}
+def rows(table: str, request: Request) -> List[Row]:
+    """Give the rows of a table, in the paper's order; in profile smoke, some of them."""
+    encoder = ENCODERS[table]
+    names = SMOKE_ROWS[table] if request.profile == "smoke" else tuple(MATRIX[table])
+    network: Settings = {"encoder": encoder}
     if request.profile == "quick":
-        base = replace(base, epoch_steps=QUICK_STEPS[encoder])
-    own = {"encoder_weights": "none"} if encoder == "plain" else {}
-    return [
-        (row, replace(config, **settings, **own))
-        for config in experiment.grid(base, request, [encoder])
-        for row, settings in rows.items()
-    ]
-
-
-def as_published(table: str, row: str) -> Config:
-    """Give the configuration that the paper is taken to have trained for a row."""
-    weights = "none" if ENCODERS[table] == "plain" else "imagenet"
-    return replace(
-        PROFILES["paper"], encoder=ENCODERS[table], encoder_weights=weights, **MATRIX[table][row]
-    )
+        network["epoch_steps"] = QUICK_STEPS[encoder]
+    if encoder == "plain":
+        fixed = {"encoder_weights": "none"}
+        return [Row(name, {**network, **MATRIX[table][name]}, fixed) for name in names]
+    network["encoder_weights"] = "imagenet"
+    return [Row(name, {**network, **MATRIX[table][name]}) for name in names]

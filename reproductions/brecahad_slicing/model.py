@@ -19,6 +19,12 @@ from reproductions.brecahad_slicing.slicing import Tile
 LEVELS = 4  # times that the plain U-net halves the image; assumed: as in the U-Net paper
 
 layers = keras.layers
+LOSSES = {
+    "weighted_cross_entropy": "binary_crossentropy",
+    "cross_entropy": "binary_crossentropy",
+    "dice": encoders.segmentation_models.losses.dice_loss,
+    "bce_dice": encoders.segmentation_models.losses.bce_dice_loss,
+}
 
 
 def build(config: Config) -> keras.Model:
@@ -29,7 +35,7 @@ def build(config: Config) -> keras.Model:
     (resnet50).
     """
     if config.encoder == "plain":
-        model = _plain(config.width)
+        model = _plain(config)
     else:
         model = encoders.build(
             "Unet",
@@ -39,16 +45,16 @@ def build(config: Config) -> keras.Model:
             activation="sigmoid",
             input_shape=(None, None, 3),
         )
-        for layer in model.layers:
-            if isinstance(layer, layers.BatchNormalization):
-                layer.momentum = config.norm_momentum
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = config.norm_momentum
     optimiser = {
         "sgd": keras.optimizers.SGD(config.learning_rate),
         "momentum": keras.optimizers.SGD(config.learning_rate, momentum=0.9),
         "adam": keras.optimizers.Adam(config.learning_rate),
     }[config.optimiser]
-    # Cross-entropy as in equation 1; the weights of the pixels come with the batches.
-    model.compile(optimiser, "binary_crossentropy", weighted_metrics=[])
+    # The weights of the pixels (equation 2) come with the batches.
+    model.compile(optimiser, LOSSES[config.loss], weighted_metrics=[])
     return model
 
 
@@ -69,19 +75,21 @@ def predict(
         yield from zip(chunk, call(data.scaled(images)).numpy()[..., 0])
 
 
-def _plain(width: int) -> keras.Model:
+def _plain(config: Config) -> keras.Model:
     """U-net of section 2: two 3×3 convolutions with ReLU a level, 2×2 up-convolutions,
     concatenation, and a 1×1.
     """
+    width = config.width
     inputs = features = keras.Input((None, None, 3))
     skips = []
     for level in range(LEVELS):
-        skips.append(_convolutions(features, width * 2**level))
+        skips.append(_convolutions(features, width * 2**level, config.norm))
         features = layers.MaxPooling2D()(skips[-1])
-    features = _convolutions(features, width * 2**LEVELS)
+    features = _convolutions(features, width * 2**LEVELS, config.norm)
     for level in reversed(range(LEVELS)):
         features = layers.Conv2DTranspose(width * 2**level, 2, strides=2)(features)
-        features = _convolutions(layers.Concatenate()([skips[level], features]), width * 2**level)
+        joined = layers.Concatenate()([skips[level], features])
+        features = _convolutions(joined, width * 2**level, config.norm)
     # Under a mixed policy half precision would be too coarse for probabilities and losses.
     outputs = layers.Activation("sigmoid", dtype="float32", name="probability")(
         layers.Conv2D(1, 1)(features)
@@ -89,9 +97,12 @@ def _plain(width: int) -> keras.Model:
     return keras.Model(inputs, outputs, name="unet")
 
 
-def _convolutions(features: tf.Tensor, width: int) -> tf.Tensor:
+def _convolutions(features: tf.Tensor, width: int, norm: str) -> tf.Tensor:
     for _ in range(2):
-        features = layers.Conv2D(
-            width, 3, padding="same", activation="relu", kernel_initializer="he_normal"
-        )(features)
+        convolution = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal")
+        if norm == "batch":
+            features = layers.ReLU()(layers.BatchNormalization()(convolution(features)))
+        else:
+            convolution.activation = keras.activations.relu
+            features = convolution(features)
     return features

@@ -4,12 +4,12 @@ when it is needed.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
 from common.imaging.tiling import slice_with_step
-from reproductions.brecahad_slicing.config import SIDE, Config
+from reproductions.brecahad_slicing.config import PRINTED_PERCENT, SIDE, Config
 
 
 class Slicing(NamedTuple):
@@ -52,20 +52,47 @@ def tile_size(config: Config) -> int:
     return SETS[config.tiles].tile * config.side // SIDE
 
 
-def tiles(ids: Iterable[str], masks: Iterable[np.ndarray], config: Config) -> List[Tile]:
+def tiles(
+    ids: Iterable[str],
+    masks: Iterable[np.ndarray],
+    config: Config,
+    centres: Optional[Iterable[np.ndarray]] = None,
+) -> List[Tile]:
     """List the tiles of the configuration's set, image by image, in row order.
 
     Args:
         ids: of the images.
         masks: of their nuclei, bool (side, side).
         config: names the set.
+        centres: of their nuclei, (n, 2) of x and y in pixels; for `empty_tiles` = centre.
     """
+    every = _cut(ids, masks, config)
+    chosen = SETS[config.tiles]
+    if config.used_tiles == "as_printed":
+        percent = PRINTED_PERCENT[config.encoder].get(config.tiles.replace("_zero", ""), 100)
+        count = len(every) * percent // 100
+        drawn = np.random.default_rng((config.seed, 2)).permutation(len(every))[:count]
+        every = [every[place] for place in sorted(drawn)]
+    if not chosen.zero:
+        return every
+    if config.empty_tiles == "pixel":
+        return [tile for tile in every if tile.marked]
+    assert centres is not None
+    size, of_image = tile_size(config), list(centres)
+    return [tile for tile in every if _holds_a_centre(tile, of_image[tile.number], size)]
+
+
+def _holds_a_centre(tile: Tile, centres: np.ndarray, size: int) -> bool:
+    inside = centres - (tile.column, tile.row)
+    return bool(((inside >= 0) & (inside < size)).all(axis=1).any())
+
+
+def _cut(ids: Iterable[str], masks: Iterable[np.ndarray], config: Config) -> List[Tile]:
     chosen = SETS[config.tiles]
     size, step = tile_size(config), chosen.step * config.side // SIDE
     found = []
     for number, (image_id, mask) in enumerate(zip(ids, masks)):
         for row, column, window in slice_with_step(mask, size, step):
             marked = int(np.count_nonzero(window))
-            if marked or not chosen.zero:
-                found.append(Tile(f"{image_id}_{row}_{column}", number, row, column, marked))
+            found.append(Tile(f"{image_id}_{row}_{column}", number, row, column, marked))
     return found

@@ -17,7 +17,7 @@ from common.datasets import manifests
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging import tiling
-from common.imaging.reading import read_pair
+from common.imaging.masks import read_pair
 from common.training import encoders
 from reproductions.busi_resnext_unet import duplicates
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
@@ -162,6 +162,13 @@ def epoch_order(count: int, config: Config, epoch: int) -> np.ndarray:
     return order[: max(round(count * config.epoch_share), 1)]
 
 
+def network_input(patches: np.ndarray, config: Config) -> np.ndarray:
+    """Scale uint8 (..., 3) to what the network gets, float32 of the same shape."""
+    if config.input_scaling == "unit":
+        return patches.astype(np.float32) / 255
+    return encoders.preprocessing(config.encoder)(patches)
+
+
 def batches(patches: Patches, config: Config, epoch: int) -> tf.data.Dataset:
     """Give the patches of one epoch.
 
@@ -169,18 +176,16 @@ def batches(patches: Patches, config: Config, epoch: int) -> tf.data.Dataset:
         images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
         size, 3), one-hot.
     """
-    prepare = encoders.preprocessing(config.encoder)
     one_hot = np.eye(len(CLASSES), dtype=np.float32)
-    side = patches.images.shape[1]
+    size = patches.images.shape[1]
 
     def draw(rows):
-        return prepare(patches.images[rows]), one_hot[patches.masks[rows]]
+        return network_input(patches.images[rows], config), one_hot[patches.masks[rows]]
 
     def shaped(rows):
         images, masks = tf.numpy_function(draw, [rows], [tf.float32, tf.float32], stateful=False)
-        return tf.ensure_shape(images, (None, side, side, 3)), tf.ensure_shape(
-            masks, (None, side, side, len(CLASSES))
-        )
+        images = tf.ensure_shape(images, (None, size, size, 3))
+        return images, tf.ensure_shape(masks, (None, size, size, len(CLASSES)))
 
     order = tf.data.Dataset.from_tensor_slices(epoch_order(len(patches.images), config, epoch))
     return (

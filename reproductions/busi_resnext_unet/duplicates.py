@@ -9,7 +9,7 @@ test easier than it is.
 from __future__ import annotations
 
 import json
-from typing import Mapping
+from typing import List, Mapping, Sequence
 
 import numpy as np
 
@@ -43,6 +43,12 @@ def find(images: Mapping[str, np.ndarray]) -> Groups:
 def across_classes(groups: Groups) -> Groups:
     """Give those groups whose images lie in more than one class."""
     return [group for group in groups if len({image_id.split()[0] for image_id in group}) > 1]
+
+
+def group_of(ids: Sequence[str]) -> List[str]:
+    """Name the group of each image by its first member; an image without duplicates is its own."""
+    first = {member: group[0] for group in read() for member in group}
+    return [first.get(image_id, image_id) for image_id in ids]
 
 
 def read() -> Groups:

@@ -4,7 +4,7 @@ size.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
@@ -39,6 +39,7 @@ LOSSES = {
     "dice": encoders.segmentation_models.losses.dice_loss,
     "dice_as_printed": dice_loss_as_printed,
     "dice_focal": encoders.segmentation_models.losses.categorical_focal_dice_loss,
+    "cce_dice": encoders.segmentation_models.losses.cce_dice_loss,
 }
 
 
@@ -74,8 +75,7 @@ def load(folder: Path) -> Tuple[keras.Model, Config]:
         InputError: the folder holds no finished training of this paper.
     """
     try:
-        stored = runs.read_json(folder / "config.json")
-        config = Config(**{field.name: stored[field.name] for field in fields(Config)})
+        config = runs.load_config(folder, Config)
         fit.start(config.seed, config.precision)
         model = build(replace(config, encoder_weights="none"))
         model.load_weights(str(folder / "weights.h5"))
@@ -91,10 +91,10 @@ def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     """Return the function from patches, uint8 (n, 256, 256, 3), to probabilities, float32 (n, 256,
     256, 3).
     """
-    prepare = encoders.preprocessing(config.encoder)
 
     def predict(patches: np.ndarray) -> np.ndarray:
-        inputs = prepare(data.resize(patches, config.input_size, cv2.INTER_AREA))
+        shrunk = data.resize(patches, config.input_size, cv2.INTER_AREA)
+        inputs = data.network_input(shrunk, config)
         return data.resize(model.predict_on_batch(inputs), PATCH, cv2.INTER_LINEAR)
 
     return predict

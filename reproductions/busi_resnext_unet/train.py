@@ -1,96 +1,60 @@
-"""Train one U-Net on BUSI and keep its probability maps: `python -m
-reproductions.busi_resnext_unet.train --help`.
+"""Train one U-Net on BUSI and keep its class maps.
+
+`.venv/bin/python -m reproductions.busi_resnext_unet.train --help`
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Dict
+from typing import Dict, List
 
-import numpy as np
-
-from common import cli
-from common.datasets import manifests
-from common.errors import exits_cleanly
-from common.training import cuda, encoders, fit, runs
-from reproductions.busi_resnext_unet import config as configs
-from reproductions.busi_resnext_unet import data, metrics, model
-from reproductions.busi_resnext_unet.config import Config
-
-PAPER = "busi_resnext_unet"
+from common.datasets.manifests import DataSet
+from common.training import predictions
+from common.training.fit import fit
+from common.training.runs import Run
+from common.training.trainer import Split, Trainer
+from reproductions.busi_resnext_unet import data, model
+from reproductions.busi_resnext_unet.config import DATA_SETS, PROFILES, Config
+from reproductions.busi_resnext_unet.metrics import BLENDED, MERGED
 
 
-def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.Run:
-    """Bring one run to completion: train or resume, predict the test images, evaluate. A complete
-    run is left alone.
-
-    Raises:
-        InputError: the data or the encoder weights are not usable, or the run folder belongs to
-        something else.
-    """
-    recorded = {
-        **runs.as_json(config),
-        "encoder_weights": encoders.describe_weights(config.encoder_weights),
-    }
-    run = runs.Run(runs_root / PAPER / config.run_id, {**recorded, "data": data_set.fingerprint})
-    if run.complete:
-        return run
-    with run.locked():
-        split = data.split(data_set, config)
-        run.save_split(split)
-        run.log_session(
-            data=data_set.title, fingerprint=data_set.fingerprint, device=cuda.device_name()
-        )
-        seen, watched = (
-            data.cut(data.load(data_set.folder, split[part]), config.input_size)
-            for part in ("train", "validation")
-        )
-
-        fit.start(config.seed, config.precision)
-        network = model.build(config)
-        validation = data.batches(watched, config, epoch=0)
-
-        def validate(network) -> Dict[str, float]:
-            scores = network.evaluate(validation, verbose=0, return_dict=True)
-            return {f"val_{name}": value for name, value in scores.items()}
-
-        fit.fit(
-            network,
-            lambda epoch: data.batches(seen, config, epoch),
-            config.epochs,
-            run.folder,
-            config.run_id,
-            validate,
-        )
-        samples = data.load(data_set.folder, split["test"])
-        predict = model.on_patches(network, config)
-        merged, blended = [], []
-        for sample in samples:
-            probabilities = model.side_by_side(sample.image, predict)
-            run.save_prediction(sample.id, probabilities)
-            merged.append(probabilities.argmax(axis=-1).astype(np.uint8))
-            blended.append(
-                model.overlapping(sample.image, predict).argmax(axis=-1).astype(np.uint8)
-            )
-        run.save_metrics(metrics.per_image(samples, merged, blended))
-    return run
+def predicted(split: Split) -> List[str]:
+    """Every test image is predicted twice: patches side by side (the paper's) and blended."""
+    return [f"{kind}/{image_id}" for kind in (MERGED, BLENDED) for image_id in split["test"]]
 
 
-@exits_cleanly
-def main() -> None:
-    """Train from the command line."""
-    options = cli.parse_training(Config, configs.PROFILES, f"python -m reproductions.{PAPER}.train")
-    cuda.announce()
-    run = train(options.config, manifests.find("busi", options.data_root), options.runs_root)
-    scores = metrics.aggregate(run.load_metrics())
-    print(f"{run.folder}: complete")
-    print(
-        "  ".join(
-            f"{name} {scores[name]:.2f}"
-            for name in ("accuracy", "iou_mean", "dice", "iou_mean_pooled")
-        )
+def train(run: Run, config: Config, data_set: DataSet) -> None:
+    """Train on the training patches and keep class maps of every test image."""
+    split = data.split(data_set, config)
+    run.save_split(split)
+    train_patches = data.cut(data.load(data_set.folder, split["train"]), config.input_size)
+    validation_patches = data.cut(
+        data.load(data_set.folder, split["validation"]), config.input_size
     )
+    network = model.build(config)
+    validation = data.batches(validation_patches, config, epoch=0)
 
+    def validate(network) -> Dict[str, float]:
+        scores = network.evaluate(validation, verbose=0, return_dict=True)
+        return {f"val_{name}": value for name, value in scores.items()}
+
+    fit(
+        network,
+        lambda epoch: data.batches(train_patches, config, epoch),
+        config.epochs,
+        run.folder,
+        validate=validate,
+        keep_lowest="val_loss" if config.tested_epoch == "best_validation" else None,
+    )
+    predict = model.on_patches(network, config)
+    for sample in data.load(data_set.folder, split["test"]):
+        merged = model.side_by_side(sample.image, predict)
+        predictions.require_finite(run, sample.id, merged)
+        blended = model.overlapping(sample.image, predict)
+        predictions.save_classes(run, f"{MERGED}/{sample.id}", merged.argmax(axis=-1))
+        predictions.save_classes(run, f"{BLENDED}/{sample.id}", blended.argmax(axis=-1))
+
+
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted)
 
 if __name__ == "__main__":
-    main()
+    trainer.command_line()

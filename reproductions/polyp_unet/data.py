@@ -19,13 +19,10 @@ from PIL import Image, ImageEnhance
 from common.datasets import manifests
 from common.datasets.splits import random_split
 from common.errors import InputError
-from common.imaging.reading import read_pair
+from common.imaging.listing import any_case
+from common.imaging.masks import read_pair
 from reproductions.polyp_unet.config import Config
 
-DATA_SETS = (
-    "polypgen",
-    "kvasir_standin",
-)  # the source's, and what stands in for it where a data root lacks that
 PARTS = {
     "train": "train",
     "validation": "val",
@@ -52,15 +49,6 @@ class Inputs(NamedTuple):
 
     images: np.ndarray
     masks: np.ndarray
-
-
-def find(data_root: Optional[Path]) -> manifests.DataSet:
-    """Find or download PolypGen, or find the stand-in in a data root without it; say which of them
-    it is.
-    """
-    data_set = manifests.find_first(DATA_SETS, data_root)
-    print(f"data: {data_set.title}")
-    return data_set
 
 
 def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]:
@@ -112,8 +100,8 @@ def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
 def augment(
     image: np.ndarray, mask: np.ndarray, seed: int, config: Config
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along only under
-    `corrected`.
+    """Flip, rotate, scale and jitter uint8 (H, W, 3); the mask, bool (H, W), moves along where the
+    configuration says so.
 
     The flips (each with probability 1/2), the rotation and the affine transform, all about the
     centre, are one warp, so that the image is interpolated once. What comes from beyond the border
@@ -134,7 +122,7 @@ def augment(
         ((width - 1) / 2, (height - 1) / 2), angle, rng.uniform(*config.affine_scale)
     )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
-    if config.protocol == "corrected":
+    if config.transforms_mask:
         mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
     return image, mask
 
@@ -192,7 +180,8 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
 
     def read(sample_id: str) -> Sample:
         return Sample(
-            sample_id, *read_pair(paths[sample_id], folder / "masks" / f"{sample_id}.png")
+            sample_id,
+            *read_pair(paths[sample_id], any_case(folder / "masks" / f"{sample_id}.png")),
         )
 
     with ThreadPoolExecutor() as pool:

@@ -4,52 +4,83 @@ beside it.
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import numpy as np
 import pandas
 
+from common.datasets.manifests import DataSet
 from common.metrics import dice
-from reproductions.polyp_unet.config import THRESHOLD, THRESHOLDS, Config
+from common.training import predictions
+from common.training.runs import Run
+from reproductions.polyp_unet import data
+from reproductions.polyp_unet.config import SCORING, THRESHOLD, THRESHOLDS, Config, Scoring
 from reproductions.polyp_unet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
-TUNED = "tuned_"  # begins the columns of masks at the threshold that was chosen on the validation images
+TUNED = "tuned_"  # begins the columns at the threshold that was chosen on the validation images
 BY_BATCH = {"accuracy": dice.accuracy, "precision": dice.precision, "recall": dice.recall}
-MEAN_OF_BATCHES = (
-    "_mean_of_batches"  # ends the names of these where the protocol divides by another number
-)
+# Ends the names of these where the protocol divides by another number.
+MEAN_OF_BATCHES = "_mean_of_batches"
+
+
+def per_image(
+    runs: Sequence[Run], config: Config, data_set: DataSet, scoring: Scoring = SCORING
+) -> pandas.DataFrame:
+    """Score the saved maps of a network: what `compare` gives, for validation and test images."""
+    run = runs[0]
+    samples = data.load(data_set, config)
+    parts = ["validation", "test"]
+    if run.of_earlier_version:  # those kept the chosen threshold, and no maps to choose it from
+        parts.remove("validation")
+    maps = {}
+    for part in parts:
+        maps[part] = [predictions.load_map(run, sample.id) for sample in samples[part]]
+    if run.of_earlier_version:
+        kept = pandas.read_csv(run.folder / "metrics.csv")
+        tuned = float(kept[f"{TUNED}threshold"].iloc[0])
+    else:
+        tuned = best_threshold(samples["validation"], maps["validation"])
+    threshold = scoring.threshold
+    tables = [compare(part, samples[part], maps[part], tuned, threshold) for part in parts]
+    return pandas.concat(tables, ignore_index=True)
 
 
 def best_threshold(samples: List[Sample], maps: List[np.ndarray]) -> float:
-    """Choose from `THRESHOLDS` the one with the highest mean F1; of equals the one nearest to one
-    half.
+    """Choose from `THRESHOLDS` the one with the highest mean F1; of equals the one nearest to 0.5.
 
     Give validation images: a threshold that has seen the test images flatters.
     """
-    f1 = {
-        t: dice.f1(np.stack([dice.confusion(s.mask, m >= t) for s, m in zip(samples, maps)]))
-        for t in THRESHOLDS
-    }
+    f1 = {}
+    for threshold in THRESHOLDS:
+        pairs = zip(samples, maps)
+        matrices = [dice.confusion(sample.mask, each >= threshold) for sample, each in pairs]
+        f1[threshold] = dice.f1(np.stack(matrices))
     return max(THRESHOLDS, key=lambda threshold: (f1[threshold], -abs(threshold - THRESHOLD)))
 
 
-def per_image(samples: List[Sample], maps: List[np.ndarray], tuned: float) -> pandas.DataFrame:
-    """Compare probability maps, float (H, W), with the true masks at both thresholds.
+def compare(
+    part: str,
+    samples: List[Sample],
+    maps: List[np.ndarray],
+    tuned: float,
+    threshold: float = THRESHOLD,
+) -> pandas.DataFrame:
+    """Compare probability maps, float (H, W), with the ground truth at both thresholds.
 
     Returns:
-        One line per image, in the order of `samples`: id, centre, scores in [0, 1] and pixel counts
-        (tn, fp, fn, tp) at one half; the other threshold and the pixel counts there, named tuned_….
+        One line per image, in the order of `samples`: id, part of the data, centre, scores in
+        [0, 1] and pixel counts (tn, fp, fn, tp) at the threshold; the other threshold and the pixel
+        counts there, named tuned_….
     """
     rows = []
     for sample, probability in zip(samples, maps):
-        matrix, other = (
-            dice.confusion(sample.mask, probability >= threshold)
-            for threshold in (THRESHOLD, tuned)
-        )
+        matrix = dice.confusion(sample.mask, probability >= threshold)
+        other = dice.confusion(sample.mask, probability >= tuned)
         rows.append(
             {
                 "id": sample.id,
+                "part": part,
                 "centre": sample.centre,
                 "f1": dice.f1(matrix),
                 "iou": dice.iou(matrix),
@@ -62,8 +93,10 @@ def per_image(samples: List[Sample], maps: List[np.ndarray], tuned: float) -> pa
     return pandas.DataFrame(rows)
 
 
-def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
-    """Summarise the lines of `per_image` over the test images, which must be in the order of
+def aggregate(
+    table: pandas.DataFrame, config: Config, scoring: Scoring = SCORING
+) -> Dict[str, float]:
+    """Summarise the lines of `compare` over the test images, which must be in the order of
     testing.
 
     F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of
@@ -72,12 +105,27 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     both, what is pooled over all pixels and at the tuned threshold. Where a mask is empty and
     nothing is found, all scores are 1.
     """
+    scores = {}
+    validation = table[table["part"] == "validation"]
+    if len(validation):
+        matrices = _matrices(validation, "")
+        scores.update(validation_f1=dice.f1(matrices), validation_iou=dice.iou(matrices))
+    table = table[table["part"] == "test"]
     fixed, tuned = _matrices(table, ""), _matrices(table, TUNED)
     starts = np.arange(0, len(table), config.batch_size)
-    scores = {"f1": dice.f1(fixed), "iou": dice.iou(fixed)}
+    empty = {"one": 1.0, "zero": 0.0, "skip": "skip"}[scoring.empty]
+    scores.update(f1=dice.f1(fixed, empty=empty), iou=dice.iou(fixed, empty=empty))
+    by_images = scoring.divisor == "images"
+    if scoring.divisor == "by_protocol":
+        by_images = config.protocol == "published"
     for name, score in BY_BATCH.items():
-        values = score(np.add.reduceat(fixed, starts), reduction=None)
-        if config.protocol == "published":
+        if scoring.batch_scores == "pixels":
+            values = score(np.add.reduceat(fixed, starts), reduction=None)
+        else:
+            of_images = score(fixed, reduction=None)
+            ends = np.append(starts[1:], len(fixed))
+            values = np.add.reduceat(of_images, starts) / (ends - starts)
+        if by_images:
             scores[name] = values.sum() / len(table)
             scores[name + MEAN_OF_BATCHES] = values.mean()
         else:
@@ -87,15 +135,15 @@ def aggregate(table: pandas.DataFrame, config: Config) -> Dict[str, float]:
     for name, score in (("f1", dice.f1), ("iou", dice.iou)):
         scores[f"{name}_tuned"] = score(tuned)
     scores["threshold_tuned"] = table[f"{TUNED}threshold"].iloc[0]
-    return {name: float(value) for name, value in scores.items()}
+    return {name: float(value) for name, value in scores.items() if not np.isnan(value)}
 
 
 def by_centre(table: pandas.DataFrame) -> Dict[str, Dict[str, float]]:
-    """Score the lines of `per_image` of each known centre: F1 and IoU as means over images, the
+    """Score the lines of `compare` of each known centre: F1 and IoU as means over images, the
     others pooled.
     """
     scores = {}
-    for centre, lines in table.groupby("centre"):
+    for centre, lines in table[table["part"] == "test"].groupby("centre"):
         matrices = _matrices(lines, "")
         scores[centre] = {
             "images": float(len(lines)),

@@ -1,22 +1,24 @@
-"""Train one U-Net on polyps and keep its probability maps: `python -m
-reproductions.polyp_unet.train --help`.
+"""Train one U-Net on polyps and keep its probability maps.
+
+`.venv/bin/python -m reproductions.polyp_unet.train --help`
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import List
 
-from common import cli
-from common.datasets import manifests
-from common.errors import exits_cleanly
-from common.training import cuda, fit, runs
-from reproductions.polyp_unet import config as configs
-from reproductions.polyp_unet import data, metrics, model
-from reproductions.polyp_unet.config import Config
+import numpy as np
 
-PAPER = "polyp_unet"
+from common.datasets.manifests import DataSet
+from common.metrics import dice
+from common.training import predictions
+from common.training.fit import fit
+from common.training.runs import Run
+from common.training.trainer import Split, Trainer
+from reproductions.polyp_unet import config as configs
+from reproductions.polyp_unet import data, model
+from reproductions.polyp_unet.config import DATA_SETS, PROFILES, Config
 
 
 def learning_rate(config: Config, history: List[dict]) -> float:
@@ -39,67 +41,43 @@ def learning_rate(config: Config, history: List[dict]) -> float:
     return rate
 
 
-def train(config: Config, data_set: manifests.DataSet, runs_root: Path) -> runs.Run:
-    """Bring one run to completion: train or resume, predict the test images, evaluate. A complete
-    run is left alone.
-
-    Raises:
-        InputError: the data are not usable, or the run folder belongs to something else.
+def predicted(split: Split) -> List[str]:
+    """Test images, and validation images, on which the source reports good scores and on which a
+    threshold is chosen.
     """
-    # Tables name the weights that a network started from; there are none for these.
-    recorded = {**runs.as_json(config), "encoder_weights": "none", "data": data_set.fingerprint}
-    run = runs.Run(runs_root / PAPER / f"{data_set.name}-{config.run_id}", recorded)
-    if run.complete:
-        return run
-    with run.locked():
-        samples = data.load(data_set, config)
-        run.save_split({part: [sample.id for sample in samples[part]] for part in samples})
-        run.log_session(
-            data=data_set.title, fingerprint=data_set.fingerprint, device=cuda.device_name()
-        )
-        seen, watched = (
-            data.inputs(samples[part], config.input_size) for part in ("train", "validation")
-        )
-
-        fit.start(config.seed, config.precision)
-        network = model.build(config, foreground=seen.masks.mean())
-        validation = data.batches(watched, config)
-        fit.fit(
-            network,
-            lambda epoch: data.batches(seen, config, epoch),
-            config.epochs,
-            run.folder,
-            config.run_id,
-            validate=lambda network: {"val_loss": network.evaluate(validation, verbose=0)},
-            rate=lambda history: learning_rate(config, history),
-            keep_lowest="val_loss" if config.protocol == "corrected" else None,
-        )
-        maps = {
-            part: model.predict(network, [sample.image for sample in samples[part]], config)
-            for part in ("validation", "test")
-        }
-        threshold = metrics.best_threshold(samples["validation"], maps["validation"])
-        for sample, probabilities in zip(samples["test"], maps["test"]):
-            run.save_prediction(sample.id, probabilities)
-        run.save_metrics(metrics.per_image(samples["test"], maps["test"], threshold))
-    return run
+    return [*split["validation"], *split["test"]]
 
 
-@exits_cleanly
-def main() -> None:
-    """Train from the command line."""
-    options = cli.parse_training(Config, configs.PROFILES, f"python -m reproductions.{PAPER}.train")
-    cuda.announce()
-    run = train(options.config, data.find(options.data_root), options.runs_root)
-    scores = metrics.aggregate(run.load_metrics(), options.config)
-    print(f"{run.folder}: complete")
-    print(
-        "  ".join(
-            f"{name} {scores[name]:.4f}"
-            for name in ("f1", "iou", "accuracy", "precision", "recall")
-        )
+def train(run: Run, config: Config, data_set: DataSet) -> None:
+    """Train on the training images and keep a map of every validation and test image."""
+    samples = data.load(data_set, config)
+    run.save_split({part: [sample.id for sample in samples[part]] for part in samples})
+    training = data.inputs(samples["train"], config.input_size)
+    validation = data.batches(data.inputs(samples["validation"], config.input_size), config)
+    network = model.build(config, foreground=training.masks.mean())
+    truth = data.inputs(samples["validation"], config.input_size).masks
+
+    def validate(network):
+        pred = network.predict(validation, verbose=0)[..., 0] >= configs.THRESHOLD
+        matrices = np.stack([dice.confusion(*pair) for pair in zip(truth, pred)])
+        scores = {"val_f1": float(dice.f1(matrices)), "val_iou": float(dice.iou(matrices))}
+        return {"val_loss": network.evaluate(validation, verbose=0), **scores}
+
+    fit(
+        network,
+        lambda epoch: data.batches(training, config, epoch),
+        config.epochs,
+        run.folder,
+        validate=validate,
+        rate=lambda history: learning_rate(config, history),
+        keep_lowest="val_loss" if config.tests_best_epoch else None,
     )
+    for sample in [*samples["validation"], *samples["test"]]:
+        probabilities = model.predict(network, [sample.image], config)[0]
+        predictions.save_map(run, sample.id, probabilities)
 
+
+trainer = Trainer(train, PROFILES, DATA_SETS, predicted)
 
 if __name__ == "__main__":
-    main()
+    trainer.command_line()

@@ -13,13 +13,17 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from common.datasets.leakage import leakage_split
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging.clahe import clahe
-from common.imaging.reading import read_pair
+from common.imaging.listing import any_case, matching
+from common.imaging.masks import read_pair
+from common.imaging.tiling import pad_to_multiple
 from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
 
+STRIDE = 32  # the encoders halve the image five times
 VARIANTS = ("as is", "flip x", "flip y", "flip x and y", "crop")
 
 
@@ -38,7 +42,7 @@ def patients(folder: Path) -> Dict[str, str]:
     Raises:
         InputError: no image is there, or two have the same name.
     """
-    paths = sorted(Path(folder).glob("Slide_*/*.png"))
+    paths = matching(Path(folder), "Slide_*/*.png")
     if not paths:
         raise InputError(f"{folder}: no Slide_*/*.png in this folder")
     owners: Dict[str, str] = {}
@@ -57,6 +61,9 @@ def split(folder: Path, config: Config) -> Split:
     """
     owners = patients(folder)
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
+    if config.leakage != "off":
+        leaks = config.leakage == "with"
+        return leakage_split(list(owners), owners, config.test_fraction, config.seed, leaks)
     if config.protocol == "published":
         return random_split(list(owners), fractions, config.seed)
     return group_split(list(owners), owners, fractions, config.seed)
@@ -73,8 +80,8 @@ def load(folder: Path, ids: List[str], config: Config) -> List[Sample]:
     def read(sample_id: str) -> Sample:
         patient = owners[sample_id]
         image, mask = read_pair(
-            Path(folder) / f"Slide_{patient}" / f"{sample_id}.png",
-            Path(folder) / f"GT_{patient}" / f"{sample_id}.png",
+            any_case(Path(folder) / f"Slide_{patient}" / f"{sample_id}.png"),
+            any_case(Path(folder) / f"GT_{patient}" / f"{sample_id}.png"),
         )
         return Sample(sample_id, equalise(image, config), mask)
 
@@ -85,6 +92,28 @@ def load(folder: Path, ids: List[str], config: Config) -> List[Sample]:
 def equalise(image: np.ndarray, config: Config) -> np.ndarray:
     """Apply the configured CLAHE to uint8 (H, W, 3)."""
     return clahe(image, config.clahe_clip_limit, config.clahe_tile_grid, config.clahe_colour_space)
+
+
+def network_input(image: np.ndarray, config: Config) -> np.ndarray:
+    """Scale uint8 (..., 3) to what the network gets, float32 of the same shape."""
+    if config.input_scaling == "unit":
+        return image.astype(np.float32) / 255
+    return encoders.preprocessing(config.encoder)(image)
+
+
+def whole(samples: List[Sample], config: Config) -> tf.data.Dataset:
+    """Give whole images in order, as they are: to follow the loss on images that are not trained
+    on. Batches hold one image, padded to multiples of 32 with zeros, as in prediction.
+    """
+
+    def pairs():
+        for sample in samples:
+            image = pad_to_multiple(network_input(sample.image, config), STRIDE)
+            mask = pad_to_multiple(sample.mask[..., None].astype(np.float32), STRIDE)
+            yield image[None], mask[None]
+
+    spec = [tf.TensorSpec((1, None, None, channels), tf.float32) for channels in (3, 1)]
+    return tf.data.Dataset.from_generator(pairs, output_signature=tuple(spec))
 
 
 def epoch_plan(count: int, config: Config, epoch: int) -> np.ndarray:
@@ -112,7 +141,7 @@ def augment(
     rng = np.random.default_rng(seed)
     name = VARIANTS[variant]
     if name == "crop":
-        image, mask = _crop_and_resize(image, mask, config.smallest_crop, rng)
+        image, mask = _crop_and_resize(image, mask, config, rng)
     elif name != "as is":
         axes = {"flip x": 1, "flip y": 0, "flip x and y": (0, 1)}[name]
         image, mask = np.flip(image, axes), np.flip(mask, axes)
@@ -128,17 +157,16 @@ def batches(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datase
         images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
         size, 1), 0 or 1.
     """
-    prepare = encoders.preprocessing(config.encoder)
-    side = min(config.input_size, *samples[0].mask.shape)
+    size = min(config.input_size, *samples[0].mask.shape)
 
     def draw(row):
         sample = samples[row[0]]
         image, mask = augment(sample.image, sample.mask, row[1], row[2], config)
-        return prepare(image), mask[..., None].astype(np.float32)
+        return network_input(image, config), mask[..., None].astype(np.float32)
 
     def shaped(row):
         image, mask = tf.numpy_function(draw, [row], [tf.float32, tf.float32], stateful=False)
-        return tf.ensure_shape(image, (side, side, 3)), tf.ensure_shape(mask, (side, side, 1))
+        return tf.ensure_shape(image, (size, size, 3)), tf.ensure_shape(mask, (size, size, 1))
 
     plan = tf.data.Dataset.from_tensor_slices(epoch_plan(len(samples), config, epoch))
     return (
@@ -147,11 +175,12 @@ def batches(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datase
 
 
 def _crop_and_resize(
-    image, mask, smallest: float, rng: np.random.Generator
+    image: np.ndarray, mask: np.ndarray, config: Config, rng: np.random.Generator
 ) -> Tuple[np.ndarray, np.ndarray]:
     height, width = mask.shape
-    scale = rng.uniform(smallest, 1)
-    rows, columns = round(height * scale), round(width * scale)
+    scale_y = rng.uniform(config.smallest_crop, 1)
+    scale_x = rng.uniform(config.smallest_crop, 1) if config.crop_axes == "independent" else scale_y
+    rows, columns = round(height * scale_y), round(width * scale_x)
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
     window = np.s_[top : top + rows, left : left + columns]
     image = cv2.resize(image[window], (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,177 +1,113 @@
-"""Regenerate Tables 1 and 2 and Figure 2: `python -m reproductions.tnbc_linknet.eval --help`."""
+"""Tables 1 and 2 and Figure 2: `.venv/bin/python -m reproductions.tnbc_linknet.eval --help`."""
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Sequence
 
-import numpy as np
+import pandas
 
-from common import cli, files
 from common.cli import Request
-from common.datasets import manifests
-from common.errors import exits_cleanly
-from common.results import experiment, figures, tables
-from common.training import runs
+from common.datasets.manifests import DataSet
+from common.metrics import aji
+from common.results import figures
+from common.results.experiment import Count, Page, Paper, Row
 from reproductions.tnbc_linknet import data, metrics
-from reproductions.tnbc_linknet.config import CONTROL, ENSEMBLE, PROFILES, THRESHOLD, Config
-from reproductions.tnbc_linknet.train import PAPER, train
+from reproductions.tnbc_linknet.config import AGGREGATION, CONTROL, ENSEMBLE, SCORING, Config
+from reproductions.tnbc_linknet.train import trainer
 
-PUBLISHED = Path(__file__).parent / "published"
 LABELS = {"resnext50": "ResNeXt50", "vgg19": "VGG19", "ensemble": "ensemble"}
+MEMBERS = tuple(Row(encoder, {"encoder": encoder}) for encoder in ENSEMBLE)
 
 
-class Regenerated(NamedTuple):
-    """One row of Table 1 for one protocol and seed, with what it was made from."""
-
-    row: str
-    config: Config  # of the (last) network behind it
-    samples: List[data.Sample]
-    maps: List[np.ndarray]  # probabilities, float32 (H, W), one per sample
-    runs: List[runs.Run]
+def differences(config: Config, data_set: DataSet) -> Sequence[str]:
+    """Say what else keeps a run from being held against the paper."""
+    return ("split by patient",) if config.protocol == "corrected" else ()
 
 
-def soft_vote(maps: List[List[np.ndarray]]) -> List[np.ndarray]:
-    """Average the members' probability maps, image by image.
-
-    The paper sums them and asks for half the number of members; the mean and 0.5 are the same
-    decision.
-    """
-    return [np.mean(members, axis=0) for members in zip(*maps)]
+def patient(table: pandas.DataFrame, config: Config) -> Sequence[str]:
+    """The unit that the protocol splits by: the image or, under `corrected`, its patient."""
+    if config.protocol == "published":
+        return list(table["id"])
+    return [sample_id.partition("_")[0] for sample_id in table["id"]]
 
 
-def regenerated(
-    request: Request, data_set: manifests.DataSet, control: bool = False
-) -> Iterator[Regenerated]:
-    """Train what is missing and give every network's row, then the ensemble's, by protocol and
-    seed.
-
-    With `control`, and where the members start from random weights but VGG16 does not, rows for
-    VGG16 with its weights and without them show what ImageNet weights are worth.
-    """
-    base = PROFILES[request.profile]
-    wanted = [(config.encoder, config) for config in experiment.grid(base, request, ENSEMBLE)]
-    member_weights = [config.encoder_weights for _, config in wanted]
-    if control and "none" in member_weights and request.weights_for(CONTROL) != "none":
-        random = dataclasses.replace(request, encoder_weights="none")
-        wanted += [(CONTROL, config) for config in experiment.grid(base, request, [CONTROL])]
-        wanted += [
-            (f"{CONTROL}_random", config) for config in experiment.grid(base, random, [CONTROL])
-        ]
-    finished = experiment.ensure([config for _, config in wanted], train, data_set, request)
-    blocks: Dict[Tuple[str, int], List[Tuple[str, Config, runs.Run]]] = {}
-    for (row, config), run in zip(wanted, finished):
-        blocks.setdefault((config.protocol, config.seed), []).append((row, config, run))
-    for block in blocks.values():
-        _, config, run = block[0]
-        samples = data.load(data_set.folder, run.split["test"], config)
-        rows = [
-            Regenerated(
-                row, config, samples, [run.load_prediction(sample.id) for sample in samples], [run]
-            )
-            for row, config, run in block
-        ]
-        yield from rows
-        members = [row for row in rows if row.row in ENSEMBLE]
-        maps = soft_vote([row.maps for row in members])
-        yield Regenerated(
-            "ensemble",
-            members[-1].config,
-            samples,
-            maps,
-            [run for row in members for run in row.runs],
-        )
+paper = Paper(
+    trainer,
+    metrics.per_image,
+    metrics.aggregate,
+    differences,
+    patient,
+    scoring=SCORING,
+    aggregation=AGGREGATION,
+)
 
 
-def table1(request: Request) -> None:
-    """Table 1: accuracy, DSC, F1 and AJI of both networks and their ensemble."""
-    _table(request, "table1.yaml", control=True)
+@paper.table
+def table1(request: Request) -> List[Row]:
+    """LinkNet ensemble on TNBC, table 1: train what is missing, evaluate, compare."""
+    rows = [*MEMBERS, Row("ensemble", members=MEMBERS)]
+    weights = request.shorthands(Config(encoder=CONTROL)).get("encoder_weights", "imagenet")
+    members = [request.weights_for(encoder) for encoder in ENSEMBLE]
+    # Where the members start from random weights but VGG16 has some, it shows what they are worth.
+    if "none" in members and weights != "none":
+        rows.append(Row(CONTROL, fixed={"encoder": CONTROL, "encoder_weights": weights}))
+        random = {"encoder": CONTROL, "encoder_weights": "none"}
+        rows.append(Row(f"{CONTROL}_random", fixed=random))
+    return rows
 
 
-def table2(request: Request) -> None:
-    """Table 2: the ensemble beside results that the paper quotes from the literature."""
-    _table(request, "table2.yaml", rows=("ensemble",))
+@paper.table
+def table2(request: Request) -> List[Row]:
+    """The same ensemble beside the literature, table 2."""
+    return [Row("ensemble", members=MEMBERS)]
 
 
-def figure2(request: Request) -> None:
-    """Figure 2: CLAHE input, truth and the masks of both networks and the ensemble, for every test
-    image.
-    """
-    data_set = manifests.find("tnbc", request.data_root)
-    request = experiment.settle(request, data_set)
-    pages: Dict[Tuple[str, int], List[Regenerated]] = {}
-    for row in regenerated(request, data_set):
-        pages.setdefault((row.config.protocol, row.config.seed), []).append(row)
-    for (protocol, seed), rows in pages.items():
-        samples, config = rows[0].samples, rows[0].config
-        scores = [metrics.per_image(samples, row.maps) for row in rows]
-        pictures, captions = [], []
-        for number, sample in enumerate(samples):
-            masks = [row.maps[number] >= THRESHOLD for row in rows]
-            pictures.append(
-                [
-                    sample.image,
-                    sample.mask,
-                    *(figures.agreement(sample.mask, mask) for mask in masks),
-                ]
-            )
-            numbers = [
-                f"DSC {table.dsc[number]:.3f}  AJI {table.aji[number]:.3f}" for table in scores
-            ]
-            captions.append([sample.id, "", *numbers])
-        path = request.results_root / PAPER / f"figure2-{protocol}-{request.profile}-seed{seed}.png"
-        columns = ["input after CLAHE", "ground truth", *(LABELS[row.row] for row in rows)]
-        title = experiment.heading(config, data_set, [run for row in rows for run in row.runs])
-        figures.panels(path, pictures, columns, captions, title)
-        print(f"written: {path}")
+@paper.readings("table1")
+def readings(request: Request) -> List[Row]:
+    """How far the choices that the paper leaves open move table 1."""
+    return [*MEMBERS, Row("ensemble", members=MEMBERS)]
 
 
-TARGETS = {"table1": table1, "table2": table2, "figure2": figure2}
+@paper.leakage
+def leakage(request: Request) -> List[Row]:
+    """The price of leakage: networks with and without other images of the test patients."""
+    return list(MEMBERS)
 
 
-def _table(
-    request: Request, yaml_name: str, rows: Optional[Tuple[str, ...]] = None, control: bool = False
-) -> None:
-    data_set = manifests.find("tnbc", request.data_root)
-    request = experiment.settle(request, data_set)
-    folder = request.results_root / PAPER
-    scores = []
-    for row in regenerated(request, data_set, control):
-        table = metrics.per_image(row.samples, row.maps)
-        for run in row.runs:
-            experiment.keep_provenance(run, folder)
-        if row.row == "ensemble":
-            name = row.config.run_id.replace(row.config.encoder, "ensemble", 1)
-            runs.write_csv(folder / "provenance" / name / "metrics.csv", table)
-            made_from = {"members": [run.folder.name for run in row.runs], "threshold": THRESHOLD}
-            files.write_json(folder / "provenance" / name / "provenance.json", made_from)
-        if rows is None or row.row in rows:
-            conditions = _conditions(row, data_set)
-            values = metrics.aggregate(table).items()
-            scores += [
-                (tables.Score(row.row, name, value, row.config.seed), conditions)
-                for name, value in values
-            ]
-    experiment.publish(PUBLISHED / yaml_name, scores, folder)
+@paper.counts()
+def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
+    """Count TNBC's images, patients and nuclei; no training."""
+    assert data_set is not None
+    owners = data.patients(data_set.folder)
+    samples = data.load(data_set.folder, list(owners), Config())
+    nuclei = [aji.instances(sample.mask, SCORING.connectivity).max() for sample in samples]
+    yield Count("tnbc", "images", len(samples))
+    yield Count("tnbc", "patients", len(set(owners.values())))
+    yield Count("tnbc", "nuclei", sum(nuclei))
+    yield Count("tnbc", "width", max(sample.mask.shape[1] for sample in samples))
+    yield Count("tnbc", "height", max(sample.mask.shape[0] for sample in samples))
 
 
-def _conditions(row: Regenerated, data_set: manifests.DataSet) -> tables.Conditions:
-    """Describe how a row was made, and what about it differs from the paper."""
-    weights = experiment.encoder_weights(row.runs)
-    different = []
-    if weights != "imagenet":
-        different.append(f"encoder weights {weights}; the paper's are taken to be ImageNet's")
-    if row.config.protocol == "corrected":
-        different.append("split by patient; the paper's split is taken to be by image")
-    return experiment.conditions(row.config, PROFILES["paper"], data_set, row.runs, different)
-
-
-@exits_cleanly
-def main() -> None:
-    """Regenerate from the command line."""
-    cli.run_targets(TARGETS, f"python -m reproductions.{PAPER}.eval")
+@paper.figure(table2)
+def figure2(page: Page) -> None:
+    """Input, ground truth and the three predictions per test image, figure 2."""
+    runs = page.rows[0].runs
+    config = page.rows[0].config
+    groups = {**{run.config["encoder"]: [run] for run in runs}, "ensemble": list(runs)}
+    samples = data.load(page.data_set.folder, runs[0].split["test"], config)
+    images, captions = [], []
+    for sample in samples:
+        shown, texts = [sample.image, sample.mask], [sample.id, ""]
+        for members in groups.values():
+            probabilities = metrics.soft_vote(members, sample.id)
+            scores = metrics.compare([sample], [probabilities]).iloc[0]
+            shown.append(figures.agreement(sample.mask, probabilities >= SCORING.threshold))
+            texts.append(f"DSC {scores.dsc:.3f}  AJI {scores.aji:.3f}")
+        images.append(shown)
+        captions.append(texts)
+    columns = ["input after CLAHE", "ground truth", *(LABELS[name] for name in groups)]
+    figures.panels(page.path, images, columns, captions, page.title)
 
 
 if __name__ == "__main__":
-    main()
+    paper.command_line()

@@ -7,9 +7,8 @@ from tensorflow import keras
 
 from common.imaging.tiling import pad_to_multiple
 from common.training import encoders
+from reproductions.tnbc_linknet import data
 from reproductions.tnbc_linknet.config import Config
-
-STRIDE = 32  # the encoders halve the image five times
 
 LOSSES = {
     "bce_dice": encoders.segmentation_models.losses.bce_dice_loss,
@@ -39,5 +38,5 @@ def build(config: Config) -> keras.Model:
 def predict(model: keras.Model, image: np.ndarray, config: Config) -> np.ndarray:
     """Map an equalised image, uint8 (H, W, 3) of any size, to probabilities float32 (H, W)."""
     height, width = image.shape[:2]
-    padded = pad_to_multiple(encoders.preprocessing(config.encoder)(image), STRIDE)
+    padded = pad_to_multiple(data.network_input(image, config), data.STRIDE)
     return model.predict_on_batch(padded[None])[0, :height, :width, 0]

@@ -8,15 +8,20 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from common.datasets import manifests, phantoms
+from common.datasets import manifests
 from common.errors import exits_cleanly
 from reproductions.brain_tumour_mask_rcnn import data as brain
+from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
 from reproductions.brecahad_slicing import data as brecahad
+from reproductions.brecahad_slicing import phantom as brecahad_phantom
 from reproductions.brecahad_slicing.config import PROFILES as BRECAHAD
 from reproductions.busi_resnext_unet import data as busi
+from reproductions.busi_resnext_unet import phantom as busi_phantom
 from reproductions.polyp_unet import data as polyp
+from reproductions.polyp_unet import phantom as polyp_phantom
 from reproductions.polyp_unet.config import PROFILES as POLYP
 from reproductions.tnbc_linknet import data as tnbc
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import PROFILES as TNBC
 
 
@@ -41,40 +46,41 @@ def _read_brain(found):
 
 
 def _ids(folder, part):
-    return [path.stem for path in (folder / {"validation": "val"}.get(part, part)).glob("*.jpg")]
+    name = {"validation": "val"}.get(part, part)
+    return [path.stem for path in manifests.matching(folder, f"{name}/*.jpg")]
 
 
 PAPERS = {
     "tnbc": Paper(
         "tnbc",
-        lambda folder: phantoms.nuclei(folder, patients=2, images_per_patient=2, size=32),
+        lambda folder: tnbc_phantom.write(folder, patients=2, images_per_patient=2, size=32),
         lambda found: tnbc.load(found.folder, list(tnbc.patients(found.folder)), TNBC["smoke"]),
         "Slide_01/01_1.png",
         "GT_01/01_1.png",
     ),
     "busi": Paper(
         "busi",
-        lambda folder: phantoms.ultrasound(folder, benign=2, malignant=1, normal=1),
+        lambda folder: busi_phantom.write(folder, benign=2, malignant=1, normal=1),
         _read_busi,
         "malignant/malignant (1).png",
         "malignant/malignant (1)_mask.png",
     ),
     "brecahad": Paper(
         "brecahad",
-        lambda folder: phantoms.histology(folder, cases=2, images_per_case=1, size=(64, 48)),
+        lambda folder: brecahad_phantom.write(folder, cases=2, images_per_case=1, size=(64, 48)),
         lambda found: brecahad.load(found, BRECAHAD["smoke"]),
         "images/Case_1-01.jpg",
     ),
     "polyp": Paper(
         "kvasir_standin",
-        lambda folder: phantoms.colonoscopy(folder, images=10, size=32),
+        lambda folder: polyp_phantom.write_folder(folder, images=10, size=32),
         lambda found: polyp.load(found, POLYP["smoke"]),
         "images/0001.jpg",
         "masks/0001.png",
     ),
     "brain": Paper(
         "brain_mri",
-        lambda folder: phantoms.brain_mri(folder, train=2, val=1, test=1, size=64),
+        lambda folder: brain_phantom.write(folder, train=2, val=1, test=1, size=64),
         _read_brain,
         "train/0.jpg",
     ),

@@ -12,13 +12,12 @@ import shutil
 import threading
 import time
 
-import pooch
 import pytest
 import yaml
-from pooch import downloaders
 
-from common.datasets import manifests
+from common.datasets import downloads, manifests
 from common.files import PROJECT
+from common.published import schema
 
 
 @pytest.fixture
@@ -33,6 +32,8 @@ def download(archive, tmp_path, monkeypatch):
     """
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "data_manifests")
     monkeypatch.setattr(manifests, "DATA", tmp_path / "data")
+    monkeypatch.setattr(downloads, "FIRST_DELAY", 0)
+    monkeypatch.setattr(downloads, "TIMEOUT", (1, 0.4))
     raw = yaml.safe_load((PROJECT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
     whole = archive.read_bytes()
     stack = contextlib.ExitStack()
@@ -73,7 +74,7 @@ def answer(handler, body=b"", status=200, **headers):
 def stall(handler, whole):
     answer(handler, whole[:100], Content_Length=str(len(whole)))
     handler.wfile.flush()
-    time.sleep(3)
+    time.sleep(1)
 
 
 SERVERS = {
@@ -88,6 +89,8 @@ SERVERS = {
     "sends a page instead": lambda h, whole: answer(h, b"<html>log in first</html>"),
     "sends nothing": lambda h, whole: answer(h, Content_Length="0"),
     "says it is packed": lambda h, whole: answer(h, whole, Content_Encoding="gzip"),
+    "accepts, and sends nothing": lambda h, whole: answer(h, status=202, Content_Length="0"),
+    "sends on to a file": lambda h, whole: answer(h, status=302, Location="file:///etc/passwd"),
     "sends in a circle": lambda h, whole: answer(h, status=302, Location="/TNBC.zip"),
     "refuses": lambda h, whole: answer(h, status=403),
     "is overloaded": lambda h, whole: answer(h, status=503),
@@ -95,10 +98,7 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_bad_server_leaves_nothing_and_the_line_says_what_to_do(
-    download, fails, tmp_path, monkeypatch, kind
-):
-    monkeypatch.setattr(downloaders, "DEFAULT_TIMEOUT", 0.5)
+def test_a_bad_server_leaves_nothing_and_the_line_says_what_to_do(download, fails, tmp_path, kind):
     message = fails(
         lambda: download(SERVERS[kind]), "/TNBC.zip", "by hand", "DATA_ROOT", "make demo"
     )
@@ -119,11 +119,17 @@ def test_without_a_checksum_a_short_answer_is_a_damaged_archive(download, fails,
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 
 
+def test_without_a_checksum_a_web_page_is_told(download, fails, tmp_path):
+    page = lambda h, whole: answer(h, b"<!doctype html><title>Log in</title>")  # noqa: E731
+    fails(lambda: download(page, checksum=False), "a web page instead of the file", "by hand")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
+
+
 def test_a_disk_that_fills_during_a_download(download, fails, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pooch, "retrieve", full)
+    monkeypatch.setattr(downloads, "_write", full)
     fails(lambda: download(SERVERS["sends nothing"]), "No space left on device", "make room")
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 
@@ -147,6 +153,67 @@ def test_a_bad_manifest_is_named(tmp_path, fails, monkeypatch, make, words):
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
     make(tmp_path / "tnbc.yaml")
     fails(lambda: manifests.main(["tnbc"]), tmp_path / "tnbc.yaml", words)
+
+
+HOSTILE = {
+    "nested too deeply": "[" * 20_000,
+    "nested blocks": "".join(f"{' ' * depth}a:\n" for depth in range(200)),
+    "tag": "name: !!int abc",
+    "timestamp": "name: !!timestamp abc",
+    "date": "name: 2020-13-45",
+    "long integer": f"name: {'9' * 5000}",
+    "long base 60": f"name: {':'.join(['1'] * 5000)}",
+    "empty binary": "name: 0b_",
+    "key that is a mapping": "? {a: 1}\n: 2",
+    "key that is a list": "? [a]\n: 2",
+    "billion laughs": "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]",
+    "alias of itself": "a: &a [*a]",
+    "many aliases": "a: &a x\nb: [" + "*a, " * 200 + "]",
+    "key given twice": "name: a\nname: b",
+    "large": "name: " + "a" * 300_000,
+    "several documents": "a: 1\n---\nb: 2",
+    "control characters": "name: a\x00\x1b[2J",
+    "tab": "\tname: a",
+    "version": "%YAML 7.0\n---\nname: a",
+    "latin-1": "name: \xdc".encode("latin-1"),
+    "number": "7",
+    "list": "- a\n- b",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_yaml_is_one_line_as_a_manifest_and_as_a_published_table(
+    tmp_path, fails, monkeypatch, kind
+):
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
+    path = tmp_path / "tnbc.yaml"
+    content = HOSTILE[kind]
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for read in (lambda: manifests.main(["tnbc"]), lambda: schema.load(path)):
+        began = time.process_time()
+        message = fails(read, path)
+        assert message.isprintable() and len(message) < 2000
+        assert time.process_time() - began < 5
+
+
+def test_a_named_pipe_is_no_file(tmp_path, fails, monkeypatch, originals):
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
+    os.mkfifo(tmp_path / "tnbc.yaml")
+    fails(lambda: manifests.main(["tnbc"]), "tnbc.yaml", "no such manifest")
+    fails(lambda: schema.load(tmp_path / "tnbc.yaml"), "tnbc.yaml", "this is a named pipe")
+    monkeypatch.undo()
+    # Pipes are no images: where one stands in the place of an image, that is missing.
+    expected = {
+        "PHANTOM.json": "PHANTOM.json",
+        "Slide_01/01_1.png": "found 3",
+        "GT_01/01_1.png": "3",
+    }
+    for name, words in expected.items():
+        folder = pathlib.Path(shutil.copytree(originals / "tnbc", tmp_path / name[:2] / "tnbc"))
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        root = str(folder.parent)
+        fails(lambda: manifests.main(["tnbc", "--data-root", root]), words)  # noqa: B023
 
 
 def test_a_file_where_the_data_should_be(tmp_path, fails, monkeypatch):

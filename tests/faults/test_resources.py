@@ -17,23 +17,35 @@ import pytest
 from PIL import Image
 
 from common import files
-from common.datasets import phantoms
+from common.cli import Request
 from common.errors import exits_cleanly
 from common.files import PROJECT
-from common.imaging.reading import write_png, write_tiff
+from common.imaging.writing import write_png, write_tiff
+from common.prediction import mapped, one_image
+from common.prediction.journal import Journal
+from common.prediction.one_image import Writing
+from common.prediction.predictor import Member, Way
+from common.prediction.source import Item, Loaded
 from common.results import experiment
-from common.training import runs
-from reproductions.busi_resnext_unet import predict
+from common.training import predictions, runs
+from reproductions.busi_resnext_unet import predictor as busi
+from reproductions.busi_resnext_unet.config import Config as BusiConfig
+from reproductions.tnbc_linknet import eval as tnbc
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
 
-def finished_run(folder):
-    """A run folder whose small files are not that small."""
+def keep_provenance(results_root):
+    """Copy the small files of a run folder, which are not that small, beside the results."""
+    folder = results_root / "run"
     folder.mkdir(exist_ok=True)
     for name in experiment.KEPT:
         (folder / name).write_text("a" * 5000)
-    return types.SimpleNamespace(folder=folder)
+    trained = types.SimpleNamespace(
+        row=experiment.Row("a"), runs=[types.SimpleNamespace(folder=folder)]
+    )
+    tnbc.paper._keep_provenance(trained, pandas.DataFrame(), Request(results_root=results_root))
 
 
 WRITERS = {
@@ -42,10 +54,16 @@ WRITERS = {
     "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
     "png": lambda path: write_png(path, NOISE),
     "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
-    "provenance": lambda path: experiment.keep_provenance(
-        finished_run(path.parents[2] / "run"), path.parents[2]
+    "provenance": lambda path: keep_provenance(path.parents[3]),
+    "map": lambda path: predictions.save_map(
+        runs.Run(path.parent, {}), "../" + path.stem, NOISE[..., 0] / 255
     ),
-    "prediction": lambda path: runs.Run(path.parent, {}).save_prediction("../" + path.stem, NOISE),
+    "exact map": lambda path: predictions.save_map(
+        runs.Run(path.parent, {}), "../" + path.stem, NOISE[..., 0] / 255, exact=True
+    ),
+    "classes": lambda path: predictions.save_classes(
+        runs.Run(path.parent, {}), "../" + path.stem, NOISE[..., 0]
+    ),
 }
 
 
@@ -62,7 +80,9 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    names = {"prediction": "old.npy", "provenance": f"provenance/run/{experiment.KEPT[0]}"}
+    provenance = f"tnbc_linknet/provenance/run/{experiment.KEPT[0]}"
+    names = {"map": "old.png", "exact map": "old.npy", "classes": "old.png"}
+    names["provenance"] = provenance
     path = tmp_path / names.get(kind, f"old.{kind}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"old")
@@ -82,7 +102,7 @@ def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path
 def test_phantoms_on_a_full_disk_leave_nothing(tmp_path, fails):
     def write():
         with files_of_at_most(3000):
-            phantoms.main([str(tmp_path / "out")])
+            tnbc_phantom.write(tmp_path / "out")
 
     fails(write, "File too large")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -126,15 +146,22 @@ def test_a_disk_that_is_really_full_or_read_only(disk, fails):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
-@pytest.mark.parametrize("overlap", [0, 0.5])
-def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, tmp_path, overlap):
-    write_png(tmp_path / "a.png", np.zeros((300, 300), np.uint8))
-    on_patches = lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0]]  # noqa: E731
-    fails(
-        lambda: predict.predict(tmp_path / "a.png", on_patches, disk, overlap),
-        "No space left on device",
-    )
-    assert not list(disk.iterdir())
+@pytest.mark.parametrize("large", [False, True])
+def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, large):
+    if large:  # its maps lie on the disk as well
+        monkeypatch.setattr(mapped, "LARGE", 1000)
+    network = types.SimpleNamespace(predict_on_batch=lambda images: images)
+    predictor = busi.LesionPredictor(Member(disk, BusiConfig(encoder_weights="none"), network))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
+
+    def predict():
+        image = Loaded(noise, "as stored", None, False)
+        item = Item(disk / "a.png", "a")
+        one_image.predict(item, image, predictor, Way(), writing, lambda count: None)
+
+    fails(predict, "No space left on device")
+    assert not list(disk.glob(".partial-*")) and not list(disk.glob("*mask*"))
 
 
 @pytest.mark.parametrize(
@@ -187,8 +214,10 @@ def test_a_bug_keeps_its_traceback_and_an_interruption_says_how_to_go_on(capsys)
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from common.imaging import reading
+from common.imaging import masks, reading
 from common.training import runs
+from common.imaging import reading
+from common.training import predictions, runs
 from common.errors import exits_cleanly
 
 folder, limit = Path(sys.argv[1]), int(sys.argv[2]) << 20
@@ -196,8 +225,8 @@ used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesi
 resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
 calls = {
     "picture": lambda: reading.read_rgb(folder / "wide.png"),
-    "mask": lambda: reading.read_mask(folder / "wide.png"),
-    "map": lambda: runs.Run(folder, {}).load_prediction("wide"),
+    "mask": lambda: masks.read_mask(folder / "wide.png"),
+    "map": lambda: predictions.load_map(runs.Run(folder, {}), "wide"),
 }
 exits_cleanly(calls[sys.argv[3]])()
 """
@@ -207,8 +236,8 @@ exits_cleanly(calls[sys.argv[3]])()
 @pytest.mark.parametrize(
     ("what", "megabytes", "words"),
     [
-        ("picture", 60, "wide.png: not enough memory to decode this picture"),
-        ("mask", 250, "wide.png: not enough memory for a picture of 12000x12000"),
+        ("picture", 60, "wide.png: not enough memory to decode this image"),
+        ("mask", 250, "wide.png: not enough memory to decode this image"),
         ("map", 250, "not enough memory (Unable to allocate"),
     ],
 )

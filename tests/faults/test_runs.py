@@ -21,12 +21,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common import files
-from common.files import PROJECT
-from common.results import experiment, tables
+from common.cli import Request
+from common.results import tables
 from common.training import fit as training
-from common.training import runs
+from common.training import predictions, runs
+from reproductions.tnbc_linknet import eval as tnbc
 
-PUBLISHED = PROJECT / "reproductions/tnbc_linknet/published/table1.yaml"
 CONFIG = {"epochs": 20, "seed": 0}
 
 
@@ -93,12 +93,42 @@ def test_a_record_of_sessions_from_another_version_is_kept(tmp_path, fails):
     assert json.loads((tmp_path / "environment.json").read_text()) == {"commit": "abc"}
 
 
-@pytest.mark.parametrize("damage", ["empty", "bytes", "folder", "symlink loop"])
-def test_damaged_scores_are_named(tmp_path, fails, damage):
-    run = runs.Run(tmp_path, CONFIG)
-    run.save_metrics(pandas.DataFrame({"id": ["a"], "dsc": [0.5]}))
-    DAMAGE[damage](tmp_path / "metrics.csv")
-    fails(run.load_metrics, tmp_path / "metrics.csv")
+@pytest.mark.parametrize("damage", ["empty", "bytes", "folder"])
+def test_damaged_scores_per_image_are_named(tmp_path, fails, damage):
+    path = tmp_path / "metrics.csv"
+    runs.write_csv(path, pandas.DataFrame({"id": ["01_1"], "dsc": [0.5]}))
+    assert tables.read_scores(path)["id"].tolist() == ["01_1"]
+    DAMAGE[damage](path)
+    fails(lambda: tables.read_scores(path), path, "expected scores per image")
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """A complete run of two images, in folders as some papers have them."""
+    run = runs.Run(tmp_path / "run", CONFIG)
+    run.save_split({"test": ["test/a", "test/b"]})
+    for number, image_id in enumerate(run.split["test"]):
+        predictions.save_map(run, image_id, np.full((4, 4), 0.25 * (number + 1)))
+    run.finish(run.split["test"])
+    run.check_predictions(run.split["test"])
+    return run
+
+
+@pytest.mark.parametrize(
+    "damage", [name for name in DAMAGE if name not in ("symlink loop", "folder")]
+)
+def test_a_damaged_record_of_predictions_is_named(predicted, fails, damage):
+    path = predicted.folder / "predictions.json"
+    DAMAGE[damage](path)
+    fails(lambda: predicted.check_predictions(predicted.split["test"]), path, "remove")
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_prediction_is_named_with_the_remedy(predicted, fails, damage):
+    path = predicted.predictions / "test/a.png"
+    DAMAGE[damage](path)
+    fails(lambda: predicted.check_predictions(predicted.split["test"]), "remove", "test/a")
+    fails(lambda: predictions.load_map(predicted, "test/a"), path, f"remove {predicted.folder} to")
 
 
 def test_what_a_killed_process_half_wrote_is_cleared_away_by_the_next(tmp_path):
@@ -145,6 +175,12 @@ def scores(protocol):
     ]
 
 
+def publish(protocol, results_root):
+    """Write table 1 as a command with this protocol does."""
+    tnbc.paper._publish("table1", scores(protocol), Request(results_root=results_root))
+    return results_root / "tnbc_linknet"
+
+
 def test_two_commands_that_write_one_table_at_once_lose_nothing(tmp_path, monkeypatch):
     def slow(path):
         table = read(path)
@@ -152,29 +188,19 @@ def test_two_commands_that_write_one_table_at_once_lose_nothing(tmp_path, monkey
         return table
 
     read = tables.read
-    experiment.publish(PUBLISHED, scores("first"), tmp_path)
+    folder = publish("first", tmp_path)
     monkeypatch.setattr(tables, "read", slow)
     with ThreadPoolExecutor() as pool:
-        list(
-            pool.map(
-                lambda protocol: experiment.publish(PUBLISHED, scores(protocol), tmp_path),
-                ("second", "third"),
-            )
-        )
+        list(pool.map(lambda protocol: publish(protocol, tmp_path), ("second", "third")))
     for name in ("table1.csv", "table1_vs_published.csv"):
-        assert {*read(tmp_path / name)["protocol"]} == {"first", "second", "third"}
+        assert {*pandas.read_csv(folder / name)["protocol"]} == {"first", "second", "third"}
 
 
 def test_a_damaged_table_of_results_is_refused_and_kept(tmp_path, fails):
-    experiment.publish(PUBLISHED, scores("published"), tmp_path)
-    path = tmp_path / "table1.csv"
+    path = publish("published", tmp_path) / "table1.csv"
     path.write_bytes(path.read_bytes()[:-30])
     before = path.read_bytes()
-    fails(
-        lambda: experiment.publish(PUBLISHED, scores("corrected"), tmp_path),
-        path,
-        "expected a results table",
-    )
+    fails(lambda: publish("corrected", tmp_path), path, "expected a results table")
     assert path.read_bytes() == before
 
 
@@ -185,7 +211,16 @@ class Stopped(BaseException):
     """What ends a training in these tests."""
 
 
-def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0):
+def fit(
+    folder,
+    stop=None,
+    epochs=4,
+    filters=4,
+    more_layers=0,
+    memory=0,
+    learning_rate=1e-2,
+    loss_factor=1,
+):
     def batches(epoch):
         if epoch == stop:
             raise Stopped
@@ -202,7 +237,7 @@ def fit(folder, stop=None, epochs=4, filters=4, more_layers=0, memory=0):
     if memory:
         layers.append(keras.layers.Lambda(lambda x: x + tf.reduce_max(tf.random.uniform([memory]))))
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    model.compile(keras.optimizers.Adam(learning_rate), "mse", loss_weights=loss_factor)
     history = training.fit(model, batches, epochs, folder)
     return history, model.get_weights()
 
@@ -319,6 +354,24 @@ def test_too_little_memory_for_a_step_is_one_line_and_keeps_the_state(stopped, f
     fails(
         lambda: fit(stopped, memory=1 << 40), "not enough memory for a step", "take smaller batches"
     )
+    assert not (stopped / "weights.h5").exists()
+
+
+@pytest.mark.parametrize("learning_rate", [1e12, 1e30, 3.4e38])
+def test_a_training_that_diverges_ends_and_keeps_nothing(tmp_path, fails, learning_rate):
+    fails(
+        lambda: fit(tmp_path, learning_rate=learning_rate),
+        "the loss is",
+        f"in epoch 1, with --learning-rate {learning_rate:g}: training has diverged; lower it",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_diverges_later_keeps_the_epochs_before(stopped, fails):
+    before = (stopped / "state/epoch_00002/history.json").read_bytes()
+    fails(lambda: fit(stopped, loss_factor=1e30), "in epoch 3", "--learning-rate 0.01")
+    assert [path.name for path in stopped.glob("state/*")] == ["epoch_00002"]
+    assert (stopped / "state/epoch_00002/history.json").read_bytes() == before
     assert not (stopped / "weights.h5").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common import cli
-from common.training import encoders
+from common.training import encoders, settings
 from reproductions.brain_tumour_mask_rcnn import config as brain
 from reproductions.brain_tumour_mask_rcnn import eval as brain_eval
 from reproductions.brecahad_slicing import config as brecahad
@@ -20,8 +20,11 @@ from reproductions.tnbc_linknet import config as tnbc
 CONFIGS = {"tnbc": tnbc, "busi": busi, "brecahad": brecahad, "polyp": polyp, "brain": brain}
 
 
-def parse(paper, *arguments):
-    return cli.parse_training(CONFIGS[paper].Config, CONFIGS[paper].PROFILES, paper)
+def parse(paper):
+    """Parse the command line of a paper's train.py, and check what it says."""
+    options = cli.parse_training(CONFIGS[paper].PROFILES, paper)
+    settings.check(options.config)
+    return options
 
 
 @pytest.mark.parametrize("paper", CONFIGS)
@@ -32,7 +35,10 @@ def parse(paper, *arguments):
         ["--epochs", "-3"],
         ["--learning-rate", "0"],
         ["--learning-rate", "nan"],
+        ["--learning-rate", "inf"],
+        ["--learning-rate", "1e+39"],
         ["--seed", "-1"],
+        ["--seed", "4294967296"],
     ],
     ids=" ".join,
 )
@@ -40,37 +46,36 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(
     fails, monkeypatch, paper, arguments
 ):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
-    value = {"0": "0", "-3": "-3", "nan": "nan", "-1": "-1"}[arguments[1]]
-    fails(lambda: parse(paper), arguments[0], f" {value}", "expected a number")
+    expected = "a finite number" if arguments[1] in ("nan", "inf", "1e+39") else "a number"
+    fails(lambda: parse(paper), f"{arguments[0]} {arguments[1]}", f"expected {expected}")
 
 
 @pytest.mark.parametrize(
     ("paper", "arguments", "words"),
     [
         ("tnbc", ["--batch-size", "0"], "above 0"),
-        ("tnbc", ["--test-fraction", "1.5"], "above 0 to 1"),
-        ("tnbc", ["--smallest-crop", "2"], "above 0 to 1"),
-        ("tnbc", ["--input-size", "50"], "multiple of 32"),
-        ("busi", ["--epoch-share", "0"], "above 0 to 1"),
-        ("brecahad", ["--side", "1000"], "multiple of 32"),
-        ("polyp", ["--dropout", "1.1"], "from 0 to 1"),
+        ("tnbc", ["--test-fraction", "1.5"], "above 0 and below 1"),
+        ("tnbc", ["--smallest-crop", "2"], "above 0 and up to 1"),
+        ("tnbc", ["--input-size", "50"], "above 0 and divisible by 32"),
+        ("tnbc", ["--clahe-tile-grid", "8", "0"], "above 0"),
+        ("busi", ["--epoch-share", "0"], "above 0 and up to 1"),
+        ("brecahad", ["--side", "1000"], "divisible by 32"),
+        ("brecahad", ["--epoch-steps", "0"], "above 0"),
+        ("polyp", ["--dropout", "1"], "from 0 and below 1"),
         (
             "polyp",
             ["--validation-fraction", "0.6", "--test-fraction", "0.4"],
             "less than 1 together",
         ),
-        ("tnbc", ["--test-fraction", "1"], "less than 1 together"),
-        ("polyp", ["--learning-rate", "inf"], "above 0"),
-        ("brain", ["--min-score", "-0.1"], "from 0 to 1"),
+        ("busi", ["--validation-fraction", "0.9"], "less than 1 together"),
+        ("polyp", ["--jitter", "0.2", "0.2", "-0.2", "0"], "from 0 and up to 1"),
+        ("polyp", ["--affine-scale", "0.0", "1"], "above 0"),
+        ("brain", ["--min-score", "-0.1"], "from 0 and up to 1"),
     ],
 )
 def test_a_share_or_a_side_that_cannot_be_is_refused(fails, monkeypatch, paper, arguments, words):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
-    fails(
-        lambda: parse(paper),
-        *arguments[:1],
-        f"expected a {words}" if "multiple" in words else words,
-    )
+    fails(lambda: parse(paper), " ".join(arguments), words)
 
 
 @pytest.mark.parametrize("paper", CONFIGS)
@@ -80,7 +85,7 @@ def test_what_may_be_is_taken(monkeypatch, paper):
     )
     assert parse(paper).config.epochs == 1
     for profile in CONFIGS[paper].PROFILES.values():
-        cli.check(profile)
+        settings.check(profile)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import time
-import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +17,15 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from common.cli import Request
-from common.datasets import manifests, phantoms, splits
+from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import read_mask, read_rgb
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
 from common.published import schema
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (
     annotations,
-    check_batchnorm,
     config,
     data,
     detections,
@@ -34,13 +33,14 @@ from reproductions.brain_tumour_mask_rcnn import (
     eval,
     metrics,
     overlays,
-    parts,
     predict,
     seeded_sampling,
-    train,
 )
+from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
+from reproductions.brain_tumour_mask_rcnn import split as splitting
 from reproductions.brain_tumour_mask_rcnn.config import PROFILES, Config
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
+from reproductions.brain_tumour_mask_rcnn.train import predicted, trainer
 
 TINY = replace(PROFILES["smoke"], encoder_weights="none")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "brain_mri"
@@ -50,7 +50,7 @@ needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with brain_
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("brain")
-    phantoms.brain_mri(root / "brain_mri", train=6, val=2, test=3)
+    brain_phantom.write(root / "brain_mri", train=6, val=2, test=3)
     return root
 
 
@@ -99,7 +99,7 @@ def test_what_is_trained_follows_from_the_initial_weights():
     assert TINY.trains_backbone and TINY.from_scratch
     assert Config(trained_layers="all").trains_backbone
     with pytest.raises(InputError, match="has to learn"):
-        train.train(replace(TINY, trained_layers="heads"), None, Path("nowhere"))
+        trainer.complete(replace(TINY, trained_layers="heads"), None, Path("nowhere"))
 
 
 def test_a_run_folder_is_named_after_everything_that_differs_from_the_profile():
@@ -113,16 +113,16 @@ def test_a_run_folder_is_named_after_everything_that_differs_from_the_profile():
     )
 
 
-def test_the_counts_stand_beside_every_published_number(data_set):
+def test_the_counts_stand_beside_every_published_number(data_set, monkeypatch):
+    from reproductions.brain_tumour_mask_rcnn import model
+
+    monkeypatch.setattr(model, "size", lambda config: 244 * 2**20)
     counted = {}
-    for protocol in ("published", "corrected"):
-        scores = eval._counted(
-            data_set, parts.split(data_set, protocol), protocol, size=244 * 2**20
-        )
-        for score, conditions in scores:
-            assert conditions.protocol == protocol
-            counted[protocol, score.row, score.metric] = score.value
-    numbers = list(schema.load(eval.PUBLISHED).numbers())
+    for count in eval.splits(Request(), data_set):
+        assert bool(count.differences) == (count.protocol == "corrected") or count.row == eval.ROW
+        counted[count.protocol, count.row, count.metric] = count.value
+    reference = schema.load(trainer.folder / "published/splits.yaml")
+    numbers = list(reference.numbers())
     assert len(numbers) == 4 and all(
         ("published", row, metric) in counted for row, metric, _ in numbers
     )
@@ -336,7 +336,7 @@ def test_samples_have_their_images_masks_and_boxes(data_set):
         ),
         (
             lambda f: again(f, "9.jpg"),
-            r"annotations\.json: expected one entry for each image, got 4 for 3",
+            r"annotations\.json: expected one entry for each image, got two for 9",
         ),
         (
             lambda f: (f / "test/9.jpg").write_bytes((f / "test/9.jpg").read_bytes()[:700]),
@@ -377,20 +377,20 @@ def test_examples_are_what_model_gardens_decoder_would_give():
 
 
 def test_the_given_split_stays_and_the_corrected_one_shares_no_tumour(data_set):
-    given_split = parts.split(data_set, "published")
+    given_split = splitting.split(data_set, "published")
     assert given_split == {
         "train": list("012345"),
         "validation": ["6", "7"],
         "test": ["8", "9", "10"],
     }
-    corrected = parts.split(data_set, "corrected")
+    corrected = splitting.split(data_set, "corrected")
     assert corrected == {**given_split, "train": list("01234"), "left_out": ["5"]}
     samples = data.load(data_set.folder, map(str, range(11)))
     groups = duplicates.find(samples)
     assert groups == [["5", "8"]] == duplicates.across(groups, given_split)
     owners = {**{s.id: s.id for s in samples}, **{i: group[0] for group in groups for i in group}}
     splits.check_disjoint(
-        {part: ids for part, ids in corrected.items() if part != parts.LEFT_OUT}, owners
+        {part: ids for part, ids in corrected.items() if part != splitting.LEFT_OUT}, owners
     )
 
 
@@ -490,12 +490,32 @@ def test_pixels_are_scored_on_the_union_at_the_asked_confidence():
     np.testing.assert_allclose(table["iou"], [1 / 2, 0])
     assert table[["tumours", "found", "invented"]].to_numpy().tolist() == [[2, 1, 0], [1, 0, 0]]
     assert metrics.best_score(samples, given_found) == 0.05
-    scores = metrics.aggregate(samples, given_found, 0.7, 0.2)
+    given_table = table.assign(score=0.7)
+    chosen = metrics.per_image(samples, given_found, 0.2).assign(score=0.2).drop(columns="id")
+    both = pandas.concat([given_table, chosen.add_suffix(metrics.CHOSEN)], axis=1)
+    scores = metrics.aggregate(both, TINY)
     assert (scores["sensitivity"], scores["sensitivity_chosen"]) == (
         pytest.approx(1 / 3),
         pytest.approx(2 / 3),
     )
     assert (scores["dice"], scores["dice_chosen"]) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
+    assert (scores["score"], scores["score_chosen"]) == (0.7, 0.2)
+
+
+def test_saved_detections_are_scored_at_both_confidences(data_set, tmp_path):
+    run = runs.Run(tmp_path, {})
+    run.save_split(splitting.split(data_set, "published"))
+    for one in data.load(data_set.folder, predicted(run.split)):
+        perfect = Detections(one.boxes, np.full(len(one.masks), 0.3, np.float32), one.masks)
+        detections.save(run.predictions / f"{one.id}.json", perfect)
+    table = metrics.scores([run], TINY, data_set)
+    assert table["id"].tolist() == run.split["test"]
+    assert set(table["score_chosen"]) == {0.05} and set(table["score"]) == {TINY.min_score}
+    values = metrics.aggregate(table, TINY)
+    assert values["sensitivity"] == 0 and values["sensitivity_chosen"] == 1
+    assert values["dice_chosen"] == 1
+    precision = metrics.precision_of_all([run], TINY, data_set)
+    assert list(precision.values()) == pytest.approx([1] * 4)
 
 
 def test_average_precision_in_closed_form():
@@ -524,13 +544,15 @@ def test_average_precision_in_closed_form():
 
 def test_without_a_tumour_there_is_no_precision_and_no_sensitivity():
     one = square(0, 0, 12)
-    for detections in (found((0.9, one)), found()):
-        scores = metrics.average_precision([sample()], [detections])
+    for one_found in (found((0.9, one)), found()):
+        scores = metrics.average_precision([sample()], [one_found])
         assert len(scores) == 4 and np.isnan([*scores.values()]).all()
     curve = metrics.curve([sample()], [found((0.9, one))])
     assert np.isnan(curve.sensitivity).all() and curve.false_positives.tolist() == [1]
-    scores = metrics.aggregate([sample()], [found((0.9, one))], 0.5, 0.5)
-    assert "dice" in scores and not {"mask_ap", "box_ap50", "sensitivity"} & set(scores)
+    given = metrics.per_image([sample()], [found((0.9, one))], 0.5).assign(score=0.5)
+    chosen = given.drop(columns="id").add_suffix(metrics.CHOSEN)
+    scores = metrics.aggregate(pandas.concat([given, chosen], axis=1), Config())
+    assert "dice" in scores and "sensitivity" not in scores
 
 
 def test_detections_of_something_else_are_refused():
@@ -545,9 +567,9 @@ def test_detections_of_something_else_are_refused():
         good._replace(masks=np.ma.masked_equal(good.masks, 0)),
     ]
     for function in (metrics.curve, metrics.average_precision):
-        for detections in wrong:
+        for one_found in wrong:
             with pytest.raises(ValueError, match=r"must be|are needed"):
-                function([sample(one)], [detections])
+                function([sample(one)], [one_found])
         with pytest.raises(ValueError, match="one set of detections per sample"):
             function([sample(one)], [good, good])
 
@@ -590,7 +612,7 @@ def test_images_of_many_kinds_give_a_mask_and_an_overlay(tmp_path, name, shape):
 def test_dicom_is_read_and_a_huge_image_is_refused(tmp_path, monkeypatch):
     predict.predict(Path(get_testdata_file("CT_small.dcm")), fixed, tmp_path)
     assert read_mask(tmp_path / "CT_small_mask.png").shape == (128, 128)
-    monkeypatch.setattr(predict.images, "LARGE", 100)
+    monkeypatch.setattr(predict.limits, "LARGE", 100)
     Image.new("L", (20, 20)).save(tmp_path / "b.png")
     with pytest.raises(InputError, match=r"b\.png: expected at most 100 pixels, got 20x20"):
         predict.predict(tmp_path / "b.png", fixed, tmp_path)
@@ -632,7 +654,7 @@ def finished(data_root, tmp_path_factory):
         protocol="corrected",
         results_root=results,
     )
-    eval.figure(request)
+    eval.paper.targets["figure"].run(request)
     return request, results / "demo"
 
 
@@ -660,13 +682,13 @@ def test_a_training_leaves_all_that_tables_and_figures_need(finished, data_set, 
         f"{n}-corrected-smoke-seed0.png" for n in ("figure", "froc")
     }
     before = (folder / "weights.h5").stat().st_mtime_ns
-    eval.table(request)  # complete: nothing is trained again
+    eval.paper.targets["table"].run(request)  # complete: nothing is trained again
     assert (folder / "weights.h5").stat().st_mtime_ns == before
     table = pandas.read_csv(drawn / "table.csv").set_index("metric")
     assert {"box_ap", "mask_ap50", "dice", "sensitivity_chosen"} < set(table.index)
     assert (
-        table["differences"].str.contains("COCO").all()
-        and table["differences"].str.contains("synthetic").all()
+        table["differences"].str.contains("synthetic").all()
+        and (table["reading"] == "encoder_weights=none").all()
     )
     assert "written" in capsys.readouterr().out
 
@@ -700,28 +722,6 @@ def test_a_finished_training_detects_in_files_what_it_detected_in_its_test_image
             and (boxes <= [*shape, *shape]).all()
             and (boxes[:, 2:] > boxes[:, :2]).all()
         )
-
-
-@pytest.mark.slow
-def test_a_finished_training_is_compared_with_other_statistics(
-    finished, data_root, monkeypatch, capsys
-):
-    folder = next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir())
-    monkeypatch.setattr(sys, "argv", ["check", str(folder), "--data-root", str(data_root)])
-    check_batchnorm.main()
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    scores = {" ".join(words[:-5]): words[-5:] for words in lines if len(words) > 5}
-    header, kept, renewed, own = scores
-    assert (
-        kept == "averages of training"
-        and renewed == "averages over 2 training images"
-        and own == "each image's own"
-    )
-    run = types.SimpleNamespace(folder=folder, split=runs.read_json(folder / "split.json"))
-    table = train.scores(
-        run, manifests.find("brain_mri", data_root), replace(TINY, protocol="corrected")
-    )
-    assert scores[kept] == [f"{table[metric]:.4f}" for metric in scores[header]]
 
 
 @pytest.mark.slow
@@ -905,7 +905,7 @@ def test_a_backbone_from_a_file_is_loaded_and_then_left_alone(detector, tmp_path
 @needs_real
 def test_the_real_images_are_what_the_source_counts():
     real = manifests.find("brain_mri", REAL.parent)
-    split = parts.split(real, "published")
+    split = splitting.split(real, "published")
     assert {part: len(ids) for part, ids in split.items()} == {
         "train": 202,
         "validation": 61,
@@ -920,6 +920,6 @@ def test_the_real_images_are_what_the_source_counts():
 @needs_real
 def test_the_real_parts_share_tumours_which_the_corrected_split_does_not():
     real = manifests.find("brain_mri", REAL.parent)
-    corrected = parts.split(real, "corrected")
+    corrected = splitting.split(real, "corrected")
     assert [len(corrected[part]) for part in ("train", "validation", "test")] == [197, 58, 39]
     assert corrected["left_out"] == ["220", "221", "229", "278", "291", "335", "357", "360"]

@@ -19,11 +19,13 @@ from PIL import Image
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms
+from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
 from common.published import schema
-from common.training import fit
+from common.training import fit, predictions
+from common.training import settings as given_settings
+from common.training.runs import Run
 from reproductions.brecahad_slicing import (
     annotations,
     data,
@@ -35,8 +37,10 @@ from reproductions.brecahad_slicing import (
     slicing,
     train,
 )
+from reproductions.brecahad_slicing import phantom as brecahad_phantom
 from reproductions.brecahad_slicing.config import PROFILES, QUICK_STEPS, Config
 from reproductions.brecahad_slicing.slicing import SETS, Tile
+from reproductions.brecahad_slicing.train import predicted, trainer
 
 TINY = replace(PROFILES["smoke"], tiles="p256_s128_zero")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent"))
@@ -51,13 +55,13 @@ def data_root(tmp_path_factory):
     JPEG.
     """
     root = tmp_path_factory.mktemp("brecahad")
-    phantoms.histology(root / "brecahad", cases=3, images_per_case=2, size=(170, 128))
+    brecahad_phantom.write(root / "brecahad", cases=3, images_per_case=2, size=(170, 128))
     return root
 
 
 @pytest.fixture(scope="module")
 def data_set(data_root):
-    return data.find(data_root)
+    return trainer.find_data(data_root)
 
 
 @pytest.fixture
@@ -99,39 +103,37 @@ def test_the_profiles_keep_what_the_paper_gives():
     )  # as the README says
 
 
+def configurations(table, request, protocol="published", seed=0):
+    """The rows of a table with the Config of each."""
+    rows = experiments.rows(table, request)
+    return [(row.id, eval.paper.configs(row, request, protocol, seed)[0]) for row in rows]
+
+
 def test_the_matrix_names_the_22_rows_of_the_paper_in_its_order():
     assert [len(rows) for rows in experiments.MATRIX.values()] == [4, 9, 9]
     names = {"train_dice", "train_iou", "test_dice", "test_iou"}
     lines = [("a", "train", 1, 0, 0, 0, 0, 0, 0), ("b", "test", 1, 0, 0, 0, 0, 0, 0)]
-    scores = metrics.aggregate(
-        pandas.DataFrame(lines, columns=["id", "part", *metrics.COUNTS, *metrics.NUCLEI])
-    )
+    columns = ["id", "part", *metrics.COUNTS, *metrics.NUCLEI]
+    scores = metrics.aggregate(pandas.DataFrame(lines, columns=columns), TINY)
     for table, rows in experiments.MATRIX.items():
-        reference = schema.load(eval.PUBLISHED / f"{table}.yaml")
+        assert table in eval.paper.targets
+        reference = schema.load(trainer.folder / f"published/{table}.yaml")
         assert list(rows) == list(reference.rows)
         assert set(reference.metrics) == names | ({"size"} if table != "table1" else set())
         assert set(reference.metrics) <= set(scores)
         for profile in ("paper", "quick"):
-            request = Request(profile=profile, seeds=(0, 1))
-            expected = [
-                (p, seed, row)
-                for p in ("published", "corrected")
-                for seed in (0, 1)
-                for row in reference.rows
-            ]
-            wanted = experiments.configurations(table, request)
-            assert [(config.protocol, config.seed, row) for row, config in wanted] == expected
-    labels = [row.label for row in schema.load(eval.PUBLISHED / "table2.yaml").rows.values()]
+            wanted = experiments.rows(table, Request(profile=profile))
+            assert [row.id for row in wanted] == list(reference.rows)
+    labels = [
+        row.label for row in schema.load(trainer.folder / "published/table2.yaml").rows.values()
+    ]
     assert labels[:5] == ["Original", "1/4", "1/4/zero", "512p/256s", "512p/256s/zero"]
 
 
 def test_what_stands_in_two_tables_is_trained_once():
-    request = Request(protocol="published")
-    wanted = [
-        entry
-        for table in experiments.MATRIX
-        for entry in experiments.configurations(table, request)
-    ]
+    wanted = []
+    for table in experiments.MATRIX:
+        wanted += configurations(table, Request())
     assert len(wanted) == 22
     assert (
         len({config.run_id for _, config in wanted}) == len({config for _, config in wanted}) == 21
@@ -141,27 +143,43 @@ def test_what_stands_in_two_tables_is_trained_once():
 
 
 def test_only_resnet50_has_encoder_weights_and_steps_of_its_own():
+    request = Request(profile="quick", encoder_weights="none,resnet50=w.h5")
     for table, encoder, weights in (("table2", "plain", "none"), ("table3", "resnet50", "w.h5")):
-        for _, config in experiments.configurations(
-            table, Request(profile="quick", encoder_weights="none,resnet50=w.h5")
-        ):
+        for _, config in configurations(table, request):
             assert (config.encoder, config.encoder_weights) == (encoder, weights)
             assert config.epoch_steps == QUICK_STEPS[encoder]
+    assert {config.encoder_weights for _, config in configurations("table3", Request())} == {
+        "imagenet"
+    }
 
 
 def test_a_row_is_held_against_its_own_settings(data_set):
-    run = type("Run", (), {"config": {"encoder_weights": "imagenet"}})
-    config = experiments.as_published("table3", "p128_s64_zero")
+    row = experiments.rows("table3", Request())[-1]
+    config, default, paper = eval.paper.configs(row, Request(), "published", 0)
     complete = replace(data_set, synthetic=False)
-    row = eval.Regenerated("p128_s64_zero", config, run)
-    assert eval._conditions("table3", row, complete).differences == ()
+    assert (row.id, config.tiles) == ("p128_s64_zero", "p128_s64_zero")
+    assert not eval.differences(config, complete)
+    assert not given_settings.differences(config, paper)
     partial = replace(complete, name=annotations.PARTIAL, title="BreCaHAD, 30 of 162 images")
-    corrected = row._replace(config=replace(config, protocol="corrected", epochs=8, width=16))
-    assert eval._conditions("table3", corrected, partial).differences == (
+    corrected = replace(config, protocol="corrected", learning_rate=0.2, epochs=8, width=16)
+    assert eval.differences(corrected, partial) == [
         "BreCaHAD, 30 of 162 images instead of all",
-        "split by case before slicing; the paper's split is taken to be of the tiles",
-        "epochs 8 instead of 100",
-    )
+        "split by case before slicing",
+    ]
+    assert given_settings.differences(corrected, paper) == [
+        "learning rate 0.2; the paper gives 0.1 (section 6)"
+    ]
+    # The paper gives neither epochs nor width, so that other values are readings of it.
+    assert given_settings.reading(corrected, default) == "epochs=8,width=16"
+
+
+def test_the_unit_of_the_bootstrap_is_what_is_dealt_out():
+    table = pandas.DataFrame({"id": ["Case_1-02_0_0", "Case_1-02_0_64", "Case_10-07_0_0"]})
+    assert eval.unit(table, TINY) == list(table["id"])
+    by_image = replace(TINY, split_unit="image")
+    assert eval.unit(table, by_image) == ["Case_1-02", "Case_1-02", "Case_10-07"]
+    by_case = replace(TINY, protocol="corrected")
+    assert eval.unit(table, by_case) == ["Case_1", "Case_1", "Case_10"]
 
 
 # Files
@@ -190,13 +208,13 @@ def test_162_tiffs_and_the_30_jpegs_are_told_apart(tmp_path, copy):
     with pytest.raises(
         InputError, match=r"expected BreCaHAD, 162 .* found 3 of 162 images/\*\.tif"
     ):
-        data.find(tmp_path)
+        trainer.find_data(tmp_path)
     for path in folder.glob("images/*.tif"):
         path.unlink()
     with pytest.raises(
         InputError, match=r"expected BreCaHAD, 30 of 162 images .* found 3 of 30 images/\*\.jpg"
     ):
-        data.find(tmp_path)
+        trainer.find_data(tmp_path)
 
 
 def test_only_the_partial_copy_may_have_annotations_without_images(copy):
@@ -450,6 +468,36 @@ def test_corrected_keeps_cases_together_and_published_leaks(data_set, name):
         assert sides["published"][0] & sides["published"][1]
 
 
+def test_sets_as_large_as_printed_are_drawn_from_all_tiles():
+    masks = [np.ones((256, 256), bool)] * 5
+    for encoder, count in (("plain", 225 * 5 * 17 // 100), ("resnet50", 225 * 5 * 14 // 100)):
+        config = replace(TINY, encoder=encoder, tiles="p128_s64", used_tiles="as_printed")
+        drawn = slicing.tiles("abcde", masks, config)
+        assert len(drawn) == count
+        assert drawn == sorted(drawn, key=lambda tile: (tile.number, tile.row, tile.column))
+        assert drawn != slicing.tiles("abcde", masks, replace(config, seed=1))
+    whole = replace(TINY, tiles="original", used_tiles="as_printed")
+    assert len(slicing.tiles("abcde", masks, whole)) == 5
+
+
+def test_a_zero_set_by_centres_keeps_the_tiles_that_hold_one():
+    centres = [np.array([[127.5, 10.0]])]  # its disc reaches into the tile on the right
+    mask, _ = data.discs(centres[0], 256, 3, 1)
+    config = replace(TINY, tiles="quarter_zero")
+    by_pixel = slicing.tiles(["a"], [mask], config, centres)
+    by_centre = slicing.tiles(["a"], [mask], replace(config, empty_tiles="centre"), centres)
+    assert [tile.id for tile in by_pixel] == ["a_0_0", "a_0_128"]
+    assert [tile.id for tile in by_centre] == ["a_0_0"]
+
+
+def test_the_published_split_by_image_keeps_the_tiles_of_an_image_together(data_set):
+    config = replace(TINY, tiles="quarter", split_unit="image")
+    samples = data.load(data_set, config)
+    parts = data.split(samples, config)
+    sides = [{tile.number for tile in parts[part]} for part in ("train", "test")]
+    assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == len(samples)
+
+
 # Batches
 
 
@@ -586,7 +634,7 @@ def save(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 fit._save = save
 from reproductions.brecahad_slicing import train
-train.main()
+train.trainer.command_line()
 """
 
 
@@ -607,11 +655,13 @@ def test_a_killed_run_ends_with_the_same_bytes(data_root, data_set, tmp_path):
     assert killed.returncode == -9, killed.stderr
     folder = next(tmp_path.glob("*/*"))
     assert [path.name for path in folder.glob("state/*")] == ["epoch_00001"]
-    assert not (folder / "metrics.csv").exists()
-    resumed = train.train(TINY, data_set, tmp_path)
-    whole = train.train(TINY, data_set, tmp_path / "whole")
-    assert resumed.folder == folder and len(resumed.load_metrics()) > 50
-    for path in (*folder.glob("*.csv"), folder / "split.json", *folder.glob("predictions/*")):
+    assert not (folder / "predictions.json").exists()
+    resumed = trainer.complete(TINY, data_set, tmp_path)
+    whole = trainer.complete(TINY, data_set, tmp_path / "whole")
+    assert resumed.folder == folder and resumed.complete
+    maps = sorted(folder.rglob("predictions/*/*.png"))
+    assert len(maps) == len(predicted(resumed.split))
+    for path in (*folder.glob("*.csv"), folder / "split.json", *maps):
         assert path.read_bytes() == (whole.folder / path.relative_to(folder)).read_bytes(), path
 
 
@@ -683,15 +733,15 @@ def test_scores_by_hand():
         data.Sample(str(k), "", image, none, mask, None)
         for k, mask in enumerate((half, empty, empty))
     ]
-    predictions = [
+    predicted_tiles = [
         (Tile(f"{k}_0_0", k, 0, 0, 0), p)
         for k, p in enumerate((~empty * 0.6, empty * 0.4, empty + 0.0))
     ]
-    predictions[2][1][5, 5] = 0.5  # at the threshold is predicted
+    predicted_tiles[2][1][5, 5] = 0.5  # at the threshold is predicted
     table = pandas.concat(
-        [metrics.per_tile(part, samples, predictions, TINY) for part in ("train", "test")]
+        [metrics.per_tile(part, samples, predicted_tiles, TINY) for part in ("train", "test")]
     )
-    scores = metrics.aggregate(table)
+    scores = metrics.aggregate(table, TINY)
     assert scores["size"] == 6
     for part in ("train", "test"):
         assert scores[f"{part}_dice"] == pytest.approx((2 / 3 + 1 + 0) / 3)
@@ -702,8 +752,8 @@ def test_scores_by_hand():
     assert scores["share_predicted"] == pytest.approx(1025 / 3072)
     assert (scores["nuclei_precision"], scores["nuclei_recall"], scores["nuclei_f1"]) == (0, 0, 0)
     nuclei = (("a", "test", 6, 2, 3), ("b", "test", 3, 1, 0), ("c", "train", 9, 9, 9))
-    lines = [(tile_id, part, 1, 0, 0, 0, *counts) for tile_id, part, *counts in nuclei]
-    scores = metrics.aggregate(pandas.DataFrame(lines, columns=table.columns))
+    lines = [(tile_id, part, 1, 0, 0, 0, *counts, 0.0, 0.0) for tile_id, part, *counts in nuclei]
+    scores = metrics.aggregate(pandas.DataFrame(lines, columns=table.columns), TINY)
     assert scores["nuclei_precision"] == pytest.approx(9 / 12)
     assert scores["nuclei_recall"] == pytest.approx(9 / 12)
     assert scores["nuclei_f1"] == pytest.approx(9 / 12)
@@ -722,13 +772,13 @@ def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatc
         protocol="corrected",
         results_root=tmp_path,
     )
-    eval.table1(request)
-    shown = capsys.readouterr().out
-    assert "16 published: 0 match, 0 within, 0 above, 0 below, 8 not comparable, 8 not run" in shown
+    targets = eval.paper.targets
+    targets["table1"].run(request)
+    assert "16 published: 8 not comparable, 8 not run" in capsys.readouterr().out
     runs = tmp_path / "demo/runs/brecahad_slicing"
     times = {path: path.stat().st_mtime_ns for path in runs.rglob("weights.h5")}
     assert len(times) == 2
-    eval.table2(request)
+    targets["table2"].run(request)
     trained = {path: path.stat().st_mtime_ns for path in runs.rglob("weights.h5")}
     assert (
         len(trained) == 3 and times.items() <= trained.items()
@@ -747,18 +797,20 @@ def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatc
     samples = data.load(data_set, config)
     tiles = data.split(samples, config)["test"]
     tested = {samples[tile.number].id for tile in tiles}
-    stored = {
-        image_id: iter(np.load(folder / f"predictions/{image_id}.npy")) for image_id in tested
-    }
+    stored = {}
+    for image_id in tested:
+        path = str(folder / f"predictions/test/{image_id}.png")
+        stack = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        stored[image_id] = iter(stack.reshape(-1, 64, 64))
     dice = []
     for tile in tiles:
-        pred = next(stored[samples[tile.number].id]) >= 0.5
+        pred = next(stored[samples[tile.number].id]) >= 128
         true = samples[tile.number].mask[tile.row : tile.row + 64, tile.column : tile.column + 64]
         dice.append(2 * (true & pred).sum() / (true.sum() + pred.sum()))
     assert not [left for maps in stored.values() for left in maps]
     assert table["p256_s128_zero", "test_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
 
-    eval.figure5(request)
+    targets["figure5"].run(request)
     picture = np.asarray(Image.open(results / "figure5-corrected-smoke-seed0.png").convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
 
@@ -767,23 +819,19 @@ def test_merged_maps_are_the_mean_of_the_tiles_where_there_are_some(data_set, tm
     config = replace(TINY, tiles="p256_s128", protocol="published")
     samples = data.load(data_set, config)
     tiles = [tile for tile in data.split(samples, config)["test"] if tile.number == 2]
-    run = type(
-        "Run",
-        (),
-        {
-            "load_prediction": lambda self, _: [
-                np.full((64, 64), 0.1 * k) for k in range(len(tiles))
-            ]
-        },
-    )
-    merged, tested = eval.merged(run(), samples, 2, config)
+    run = Run(tmp_path, {})
+    levels = [0.9 * k / len(tiles) for k in range(len(tiles))]
+    stack = np.stack([np.full((64, 64), level) for level in levels])
+    predictions.save_map(run, f"test/{samples[2].id}", stack)
+    merged, tested = eval.merged(run, samples, 2, config)
     values = {(r, c): [] for r in (10, 100, 200) for c in (10, 100, 200)}
     for (row, column), seen in values.items():
         for k, tile in enumerate(tiles):
             if tile.row <= row < tile.row + 64 and tile.column <= column < tile.column + 64:
-                seen.append(0.1 * k)
+                seen.append(levels[k])
         assert tested[row, column] == bool(seen)
-        assert merged[row, column] == pytest.approx(np.mean(seen) if seen else 0)
+        expected = np.mean(seen) if seen else 0
+        assert merged[row, column] == pytest.approx(expected, abs=1 / 512 + 1e-6)
 
 
 @pytest.mark.parametrize("module", ["train", "eval"])
@@ -799,7 +847,7 @@ def test_help_explains_the_options(module):
 
 @needs_real
 def test_the_real_images(capsys):
-    data_set = data.find(REAL)
+    data_set = trainer.find_data(REAL)
     config = replace(PROFILES["quick"], protocol="corrected")
     samples = data.load(data_set, config)
     if data_set.name == annotations.PARTIAL:

@@ -7,39 +7,42 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.data import get_testdata_file
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms, splits
+from common.datasets import manifests, splits
 from common.errors import InputError
-from common.imaging import reading
-from common.imaging.reading import read_mask, read_rgb, write_png
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
 from common.published import schema
 from common.training import fit
-from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predict, train
+from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model
+from reproductions.busi_resnext_unet import phantom as busi_phantom
 from reproductions.busi_resnext_unet.config import (
     CLASSES,
-    COLOURS,
     ENCODERS,
     PATCH,
     PROFILES,
     Config,
 )
+from reproductions.busi_resnext_unet.train import predicted, trainer
 
 TINY = replace(PROFILES["smoke"], encoder="vgg16", encoder_weights="none", epochs=1)
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "busi"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with busi/ is not set")
 
 
+PUBLISHED = trainer.folder / "published"
+
+
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("busi")
-    phantoms.ultrasound(root / "busi", benign=6, malignant=4, normal=3)
+    busi_phantom.write(root / "busi", benign=6, malignant=4, normal=3)
     return root
 
 
@@ -52,6 +55,10 @@ def folder(data_root):
 def copy(folder, tmp_path):
     """A data set that a test may damage."""
     return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def grey(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def sample(mask, sample_id="benign (1)"):
@@ -82,22 +89,21 @@ def test_the_profiles_keep_what_the_paper_gives():
 
 
 def test_every_published_number_has_code_that_regenerates_it():
-    names = set(
-        metrics.aggregate(metrics.per_image([sample([[0, 1, 2]])], *[[np.array([[0, 1, 2]])]] * 2))
-    )
+    whole = np.array([[0, 1, 2]])
+    names = set(metrics.aggregate(metrics.compare([sample(whole)], [whole], [whole]), TINY))
     for table, rows, count in (("table3", ENCODERS, 12), ("table4", ["resnext50"], 2)):
-        numbers = list(schema.load(eval.PUBLISHED / f"{table}.yaml").numbers())
+        numbers = list(schema.load(PUBLISHED / f"{table}.yaml").numbers())
         assert len(numbers) == count
         assert {row for row, _, _ in numbers} == set(rows) <= set(eval.LABELS)
         assert {metric for _, metric, _ in numbers} <= names
     for table, rows in (("table1", (*data.VALUES, "total")), ("params", ENCODERS)):
-        assert {
-            row for row, _, _ in schema.load(eval.PUBLISHED / f"{table}.yaml").numbers()
-        } == set(rows)
+        assert {row for row, _, _ in schema.load(PUBLISHED / f"{table}.yaml").numbers()} == set(
+            rows
+        )
 
 
 def test_the_three_parameter_counts_are_the_published_ones(tmp_path):
-    eval.params(Request(results_root=tmp_path))
+    eval.paper.targets["params"].run(Request(results_root=tmp_path))
     verdicts = pandas.read_csv(tmp_path / "busi_resnext_unet/params_vs_published.csv")
     assert verdicts["regenerated"].tolist() == [23_748_531, 31_993_270, 51_142_070]
     assert (verdicts["verdict"] == "match").all()
@@ -266,12 +272,12 @@ def test_batches_hold_prepared_images_and_one_hot_masks():
 
 
 def test_scores_of_two_images_in_closed_form():
-    table = metrics.per_image(
+    table = metrics.compare(
         [sample([[0, 0, 1, 1]], "benign (1)"), sample([[0, 0, 0, 0]], "normal (1)")],
         [np.array([[0, 1, 1, 1]]), np.array([[0, 0, 0, 0]])],
         [np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 0]])],
     )
-    scores = metrics.aggregate(table)
+    scores = metrics.aggregate(table, TINY)
     # Per image: background 1/2 and 1, benign 2/3 in the first and no say in the second, malignant
     # nowhere.
     assert scores["iou_background"] == pytest.approx(75)
@@ -291,8 +297,8 @@ def test_a_lesion_invented_in_a_normal_image_counts_against_its_class():
         np.zeros((2, 2), int),
         np.array([[2, 0], [0, 0]]),
     )
-    right = metrics.aggregate(metrics.per_image([sample(truth)], [nothing], [nothing]))
-    wrong = metrics.aggregate(metrics.per_image([sample(truth)], [invented], [invented]))
+    right = metrics.aggregate(metrics.compare([sample(truth)], [nothing], [nothing]), TINY)
+    wrong = metrics.aggregate(metrics.compare([sample(truth)], [invented], [invented]), TINY)
     assert right == dict.fromkeys(right, 100) and "iou_malignant" not in right
     assert wrong["iou_malignant"] == 0 and wrong["iou_background"] == 75
 
@@ -303,7 +309,8 @@ def test_scores_agree_with_sets_of_pixels(seed):
     rng = np.random.default_rng(seed)
     truths = [rng.integers(0, 3, rng.integers(1, 5, 2), np.uint8) for _ in range(3)]
     maps = [rng.integers(0, 3, truth.shape, np.uint8) for truth in truths]
-    scores = metrics.aggregate(metrics.per_image([sample(truth) for truth in truths], maps, maps))
+    table = metrics.compare([sample(truth) for truth in truths], maps, maps)
+    scores = metrics.aggregate(table, TINY)
     for value, name in enumerate(CLASSES):
         by_image = []
         for truth, labels in zip(truths, maps):
@@ -319,9 +326,26 @@ def test_scores_agree_with_sets_of_pixels(seed):
 
 def test_scores_survive_the_file(tmp_path):
     truth = np.array([[0, 1], [1, 0]], np.uint8)
-    table = metrics.per_image([sample(truth), sample(truth * 0)], [truth, truth], [truth * 0] * 2)
+    table = metrics.compare([sample(truth), sample(truth * 0)], [truth, truth], [truth * 0] * 2)
     table.to_csv(tmp_path / "metrics.csv", index=False)
-    assert metrics.aggregate(pandas.read_csv(tmp_path / "metrics.csv")) == metrics.aggregate(table)
+    kept = pandas.read_csv(tmp_path / "metrics.csv")
+    assert metrics.aggregate(kept, TINY) == metrics.aggregate(table, TINY)
+
+
+def test_without_blended_maps_their_scores_are_left_out():
+    truth = np.array([[0, 1], [1, 0]], np.uint8)
+    alone = metrics.aggregate(metrics.compare([sample(truth)], [truth]), TINY)
+    both = metrics.aggregate(metrics.compare([sample(truth)], [truth], [truth * 0]), TINY)
+    assert set(both) - set(alone) == {"iou_mean_blended", "dice_blended"}
+    assert alone == {name: both[name] for name in alone}
+
+
+def test_the_unit_of_the_bootstrap_is_what_the_protocol_splits_by():
+    (first, second, *_), *_ = duplicates.read()
+    table = pandas.DataFrame({"id": [first, "benign (0)", second]})
+    assert eval.duplicate_group(table, TINY) == [first, "benign (0)", second]
+    corrected = replace(TINY, protocol="corrected")
+    assert eval.duplicate_group(table, corrected) == [first, "benign (0)", first]
 
 
 # Model
@@ -413,10 +437,11 @@ def test_history_gains_the_validation_and_stays_the_same_when_interrupted(tmp_pa
 
 @pytest.fixture(scope="module")
 def finished(data_root, tmp_path_factory):
-    return train.train(TINY, manifests.find("busi", data_root), tmp_path_factory.mktemp("runs"))
+    data_set = manifests.find("busi", data_root)
+    return trainer.complete(TINY, data_set, tmp_path_factory.mktemp("runs"))
 
 
-def test_a_training_leaves_all_that_the_tables_and_figures_need(finished):
+def test_a_training_leaves_all_that_the_tables_and_figures_need(finished, data_root):
     history = pandas.read_csv(finished.folder / "history.csv")
     assert history.columns.tolist() == [
         "epoch",
@@ -426,24 +451,12 @@ def test_a_training_leaves_all_that_the_tables_and_figures_need(finished):
         "val_loss",
         "val_iou",
     ]
-    test = finished.split["test"]
-    assert finished.load_metrics()["id"].tolist() == test
-    probabilities = finished.load_prediction(test[0])
-    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    finished.check_predictions(predicted(finished.split))
+    scores = metrics.per_image([finished], TINY, manifests.find("busi", data_root))
+    assert scores["id"].tolist() == finished.split["test"]
     assert {"iou_mean", "dice", "accuracy", "iou_mean_blended"} <= set(
-        metrics.aggregate(finished.load_metrics())
+        metrics.aggregate(scores, TINY)
     )
-
-
-def test_a_finished_training_predicts_files_as_it_predicted_its_test_images(
-    finished, folder, tmp_path
-):
-    network, config = model.load(finished.folder)
-    assert config == TINY
-    image_id = finished.split["test"][0]
-    predict.predict(data.find(folder)[image_id].image, model.on_patches(network, config), tmp_path)
-    expected = finished.load_prediction(image_id).argmax(-1)
-    np.testing.assert_array_equal(np.array(Image.open(tmp_path / f"{image_id}_mask.png")), expected)
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no json"])
@@ -452,94 +465,6 @@ def test_a_folder_that_is_no_finished_training_is_refused(tmp_path, content):
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(InputError, match=str(tmp_path)):
         model.load(tmp_path)
-
-
-# Prediction on any image
-
-
-def bright(patches):
-    """Stands in for a network: dark is background, middle grey benign, bright malignant."""
-    assert patches.shape[1:] == (PATCH, PATCH, 3) and patches.dtype == np.uint8
-    return np.eye(3, dtype=np.float32)[np.digitize(patches[..., 0], (85, 170))]
-
-
-def grey(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def mask_of(path):
-    return np.array(Image.open(path))
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (40, 30), (256, 256), (300, 520)])
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_images_of_any_size_give_a_mask_and_an_overlay(tmp_path, shape, suffix):
-    pixels = grey(*shape)
-    Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
-    shares = predict.predict(tmp_path / f"a{suffix}", bright, tmp_path)
-    expected = np.digitize(pixels, (85, 170))
-    np.testing.assert_array_equal(mask_of(tmp_path / "a_mask.png"), expected)
-    overlay = read_rgb(tmp_path / "a_overlay.png")
-    assert overlay.shape == (*shape, 3)
-    np.testing.assert_array_equal(
-        overlay[expected == 0], np.repeat(pixels[..., None], 3, -1)[expected == 0]
-    )
-    red = 0.6 * pixels[expected == 2] + 0.4 * COLOURS["malignant"][0]
-    np.testing.assert_allclose(overlay[expected == 2][:, 0], red, atol=0.51)
-    np.testing.assert_allclose(shares, [(expected == c).mean() for c in range(3)])
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [f"a{suffix}", "a_mask.png", "a_overlay.png"]
-    )
-
-
-@pytest.mark.parametrize("overlap", [0.0, 0.5])
-@pytest.mark.parametrize("packing", [{}, {"compression": "zlib", "tile": (128, 128)}])
-@pytest.mark.parametrize("channels", [(), (3,)])
-def test_a_large_tiff_is_predicted_from_disk_to_disk(
-    tmp_path, monkeypatch, packing, channels, overlap
-):
-    monkeypatch.setattr(reading, "LARGE", 1000)
-    pixels = grey(300, 520, *channels)
-    photometric = "rgb" if channels else "minisblack"
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packing)
-    counts = []
-    predict.predict(
-        tmp_path / "a.tif", lambda p: counts.append(len(p)) or bright(p), tmp_path, overlap
-    )
-    assert sum(counts) == (2 * 4 if overlap else 2 * 3)
-    expected = np.digitize(pixels[..., 0] if channels else pixels, (85, 170))
-    with tifffile.TiffFile(tmp_path / "a_mask.tif") as tiff:
-        assert tiff.pages[0].is_tiled
-        np.testing.assert_array_equal(tiff.asarray(), expected)
-    assert tifffile.imread(tmp_path / "a_overlay.tif").shape == (300, 520, 3)
-
-
-def test_jpeg_and_dicom_are_read(tmp_path):
-    Image.fromarray(grey(20, 30)).save(tmp_path / "a.jpg")
-    for path in (tmp_path / "a.jpg", Path(get_testdata_file("CT_small.dcm"))):
-        predict.predict(path, bright, tmp_path)
-    assert mask_of(tmp_path / "a_mask.png").shape == (20, 30)
-    assert mask_of(tmp_path / "CT_small_mask.png").shape == (128, 128)
-
-
-def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(
-            "sys.argv", ["predict", *map(str, arguments), "--out", str(tmp_path / "out")]
-        )
-        with pytest.raises(SystemExit) as exit_:
-            predict.main()
-        return exit_.value.code, capsys.readouterr().err
-
-    for arguments, words in [
-        (["a/x.png", "b/x.jpg", "--run", "r"], "x.jpg"),
-        (["x.png", "--run", "r", "--overlap", "1"], "--overlap 1"),
-        (["x.png", "--run", tmp_path / "r"], "not a finished training"),
-        ([tmp_path / "out" / "x.png", "--run", "r"], "take another folder"),
-    ]:
-        code, message = run(*arguments)
-        assert code == 2 and words in message and message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 # The real images

@@ -1,5 +1,4 @@
 import os
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +13,17 @@ from hypothesis import strategies as st
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, phantoms
+from common.datasets import manifests
 from common.errors import InputError
-from common.imaging.reading import write_png
+from common.imaging.writing import write_png
 from common.metrics import dice
 from common.published import schema
-from common.training import fit
+from common.training import fit, predictions
+from common.training.runs import Run
 from reproductions.polyp_unet import data, eval, metrics, model, train
+from reproductions.polyp_unet import phantom as polyp_phantom
 from reproductions.polyp_unet.config import PROFILES, Config
+from reproductions.polyp_unet.train import predicted, trainer
 
 TINY = replace(PROFILES["smoke"], width=2, epochs=2)
 CORRECTED = replace(TINY, protocol="corrected")
@@ -33,8 +35,8 @@ REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "polyp/kvasir_256"
 def data_root(tmp_path_factory):
     """Phantoms of PolypGen in one data root, and of the stand-in alone in `alone`."""
     root = tmp_path_factory.mktemp("polyp")
-    phantoms.packed_colonoscopy(root / "polypgen", train=10, val=4, test=6, size=32)
-    phantoms.colonoscopy(root / "alone/polyp/kvasir_256", images=20, size=32)
+    polyp_phantom.write(root / "polypgen", train=10, val=4, test=6, size=32)
+    polyp_phantom.write_folder(root / "alone/polyp/kvasir_256", images=20, size=32)
     return root
 
 
@@ -56,6 +58,11 @@ def packed(data_root, tmp_path):
 def sample(mask, sample_id="a", centre=data.UNKNOWN):
     mask = np.asarray(mask, bool)
     return data.Sample(sample_id, np.zeros((*mask.shape, 3), np.uint8), mask, centre)
+
+
+def compare(samples, maps, tuned):
+    """Score test images."""
+    return metrics.compare("test", samples, maps, tuned)
 
 
 def pattern(seed, size=48):
@@ -92,10 +99,9 @@ def test_the_profiles_keep_what_the_source_gives():
 
 
 def test_every_published_number_has_code_that_regenerates_it():
-    reference = schema.load(eval.PUBLISHED)
-    scores = metrics.aggregate(
-        metrics.per_image([sample([[0, 1]])], [np.zeros((1, 2))], 0.5), Config()
-    )
+    reference = schema.load(trainer.folder / "published/table.yaml")
+    table = compare([sample([[0, 1]])], [np.zeros((1, 2))], 0.5)
+    scores = metrics.aggregate(table, Config())
     assert {(row, metric) for row, metric, _ in reference.numbers()} <= {
         ("unet", metric) for metric in scores
     }
@@ -108,7 +114,7 @@ def test_every_published_number_has_code_that_regenerates_it():
 
 
 def test_a_medsegbench_file_comes_divided_with_its_centres(data_root):
-    data_set = data.find(data_root)
+    data_set = trainer.find_data(data_root)
     parts = data.load(data_set, TINY)
     assert {part: len(samples) for part, samples in parts.items()} == {
         "train": 10,
@@ -187,13 +193,14 @@ def test_a_damaged_file_is_one_line(data_root, tmp_path, breakage):
 def test_a_file_with_another_checksum_is_refused(data_root, tmp_path):
     (tmp_path / "polypgen").mkdir()
     shutil.copy(data_root / "polypgen/polypgen_256.npz", tmp_path / "polypgen")
-    expected = r"polypgen_256\.npz: \d+ bytes with another checksum than expected, md5:325423a8bfaa582ffa283c95acce6992"
+    checksum = "md5:325423a8bfaa582ffa283c95acce6992"
+    expected = rf"polypgen_256\.npz: \d+ bytes with another checksum than expected, {checksum}"
     with pytest.raises(InputError, match=expected):
-        data.find(tmp_path)
+        trainer.find_data(tmp_path)
 
 
 def test_a_folder_is_divided_by_the_seed(data_root, capsys):
-    data_set = data.find(data_root / "alone")
+    data_set = trainer.find_data(data_root / "alone")
     assert "data: kvasir_standin phantoms (synthetic)" in capsys.readouterr().out
     parts = data.load(data_set, TINY)
     assert {part: len(samples) for part, samples in parts.items()} == {
@@ -215,7 +222,7 @@ def test_a_folder_is_divided_by_the_seed(data_root, capsys):
 def test_a_broken_folder_is_named(data_root, tmp_path):
     folder = tmp_path / "polyp/kvasir_256"
     shutil.copytree(data_root / "alone/polyp/kvasir_256", folder)
-    data_set = data.find(tmp_path)
+    data_set = trainer.find_data(tmp_path)
     write_png(folder / "masks/0003.png", np.full((32, 32), 99, np.uint8))
     with pytest.raises(
         InputError, match=r"0003\.png: expected a mask with the values 0/255 or 0/1, got 99"
@@ -225,7 +232,7 @@ def test_a_broken_folder_is_named(data_root, tmp_path):
     with pytest.raises(InputError, match=r"0003\.png: no such file, expected the mask of"):
         data.load(data_set, TINY)
     with pytest.raises(InputError, match=r"19 of 20 masks/\*\.png"):
-        data.find(tmp_path)
+        trainer.find_data(tmp_path)
 
 
 # Augmentation
@@ -311,7 +318,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
 
 
 def test_batches_are_augmented_for_training_and_plain_for_validation(data_root):
-    samples = data.load(data.find(data_root), CORRECTED)["train"]
+    samples = data.load(trainer.find_data(data_root), CORRECTED)["train"]
     material = data.inputs(samples, 32)
     spec = (
         tf.TensorSpec((None, 32, 32, 3), tf.float32),
@@ -448,7 +455,7 @@ def test_the_two_divisors_differ_by_exactly_the_batch_size_for_full_batches(seed
     rng = np.random.default_rng(seed)
     config = replace(TINY, batch_size=4)
     samples = [sample(rng.random((6, 6)) > 0.6, str(k)) for k in range(4 * count)]
-    table = metrics.per_image(samples, [rng.random((6, 6)) for _ in samples], 0.3)
+    table = compare(samples, [rng.random((6, 6)) for _ in samples], 0.3)
     wrong, right = (
         metrics.aggregate(table, replace(config, protocol=p)) for p in ("published", "corrected")
     )
@@ -463,7 +470,7 @@ def test_scores_by_hand():
     full, half, none = np.ones((2, 4), bool), np.tile([True, False], (2, 2)), np.zeros((2, 4), bool)
     samples = [sample(full, "a", "C1"), sample(half, "b", "C2"), sample(none, "c", "C2")]
     maps = [half * 0.9, full * 0.6, none * 0.0]
-    table = metrics.per_image(samples, maps, tuned=0.7)
+    table = compare(samples, maps, tuned=0.7)
     assert table["f1"].tolist() == pytest.approx([2 / 3, 2 / 3, 1])
     assert table[["tp", "tuned_tp"]].to_numpy().tolist() == [[4, 4], [4, 0], [0, 0]]
     scores = metrics.aggregate(table, replace(TINY, batch_size=2))
@@ -491,52 +498,85 @@ def test_the_threshold_is_the_one_with_the_best_validation_f1():
     )  # of equals the one in the middle
 
 
+def test_validation_images_have_scores_of_their_own_and_no_say_in_the_others():
+    rng = np.random.default_rng(0)
+    samples = [sample(rng.random((6, 6)) > 0.6, str(k)) for k in range(4)]
+    maps = [rng.random((6, 6)) for _ in samples]
+    both = [metrics.compare(part, samples, maps, 0.3) for part in ("validation", "test")]
+    scores = metrics.aggregate(pandas.concat(both), TINY)
+    alone = metrics.aggregate(both[1], TINY)
+    assert scores["validation_f1"] == scores["f1"] and scores["validation_iou"] == scores["iou"]
+    assert {name: scores[name] for name in alone} == alone
+
+
+def test_the_threshold_is_chosen_on_the_saved_maps_of_the_validation_images(data_root, tmp_path):
+    data_set = trainer.find_data(data_root)
+    samples = data.load(data_set, TINY)
+    run = Run(tmp_path, {"learning_rate": 0.1})
+    run.save_split({part: [s.id for s in members] for part, members in samples.items()})
+    for s in (*samples["validation"], *samples["test"]):
+        predictions.save_map(run, s.id, np.where(s.mask, 0.33, 0.28))
+    table = metrics.per_image([run], TINY, data_set)
+    assert set(table["tuned_threshold"]) == {0.3}
+    assert table["id"].tolist() == predicted(run.split)
+    scores = metrics.aggregate(table, TINY)
+    assert scores["f1_tuned"] == 1 and scores["threshold_tuned"] == 0.3
+    assert scores["f1"] == 0  # at 0.5 none is found
+
+
+def test_settings_of_the_protocol_can_be_switched_alone():
+    published, corrected = Config(), Config(protocol="corrected")
+    assert (published.transforms_mask, published.tests_best_epoch) == (False, False)
+    assert (corrected.transforms_mask, corrected.tests_best_epoch) == (True, True)
+    assert replace(published, mask_moves="yes").transforms_mask
+    assert not replace(corrected, mask_moves="no").transforms_mask
+    assert replace(published, tested_epoch="best_validation").tests_best_epoch
+    assert not replace(corrected, tested_epoch="last").tests_best_epoch
+
+
 # From phantoms to tables
 
 
 def test_the_source_and_the_protocol_are_told_apart(data_root):
     standin = replace(
-        data.find(data_root / "alone"), synthetic=False, title="Kvasir-SEG stand-in (…)"
+        trainer.find_data(data_root / "alone"), synthetic=False, title="Kvasir-SEG stand-in (…)"
     )
-    run = type("Run", (), {"config": {"encoder_weights": "none"}})
-    paper = PROFILES["paper"]
-    row = eval.Regenerated("unet", paper, run)
-    assert eval._conditions(row, standin).differences == (
-        "Kvasir-SEG stand-in (…) instead of PolypGen",
-    )
-    whole = replace(standin, name="polypgen")
-    assert eval._conditions(row, whole).differences == ()
-    corrected = row._replace(config=replace(paper, protocol="corrected"))
-    assert eval._conditions(corrected, whole).differences == ("the source's mistakes mended",)
+    paper, whole = PROFILES["paper"], replace(standin, name="polypgen")
+    assert eval.differences(paper, standin) == ["Kvasir-SEG stand-in (…) instead of PolypGen"]
+    assert eval.differences(paper, whole) == []
+    corrected = replace(paper, protocol="corrected")
+    assert eval.differences(corrected, whole) == ["the source's mistakes corrected"]
+    assert eval.test_set_is_given(paper, whole) and not eval.test_set_is_given(paper, standin)
 
 
 @pytest.mark.slow
 def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(eval.PROFILES, "smoke", TINY)
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
     request = Request(data_root=data_root, profile="smoke", results_root=tmp_path)
-    eval.table(request)
-    shown = capsys.readouterr().out
-    assert (
-        shown.count("5 published: 0 match, 0 within, 0 above, 0 below, 5 not comparable, 0 not run")
-        == 2
-    )
-    assert "precision      0.0142   0.2272" in shown and "recall         0.0377   0.6032" in shown
-    assert "0.0206; of 16 times these: 0.3301" in shown.replace("\n", " ")
+    targets = eval.paper.targets
+    targets["table"].run(request)
+    assert capsys.readouterr().out.count("5 published: 5 not comparable") == 2
     results = tmp_path / "demo/polyp_unet"  # synthetic data never reach the real results
-    table = pandas.read_csv(results / "table.csv").set_index(["protocol", "metric"])["mean"]
+    lines = pandas.read_csv(results / "table.csv").fillna({"differences": ""})
+    table = lines.set_index(["protocol", "metric"])["mean"]
+    by_protocol = lines.groupby("protocol")["differences"].unique()
+    assert all("synthetic images" in each for each in by_protocol.explode())
+    assert "the source's mistakes corrected" in by_protocol["corrected"][0]
+    assert "mistakes" not in by_protocol["published"][0]
 
     # An independent recount from the saved probability maps; and 6 test images in batches of 4 are
     # two batches.
     folder = next((tmp_path / "demo/runs/polyp_unet").glob("polypgen-unet-published-*"))
-    tests = data.load(data.find(data_root), TINY)["test"]
-    matrices = [
-        dice.confusion(s.mask, np.load(folder / f"predictions/{s.id}.npy") >= 0.5) for s in tests
-    ]
+    tests = data.load(trainer.find_data(data_root), TINY)["test"]
+    matrices = []
+    for s in tests:
+        levels = cv2.imread(str(folder / f"predictions/{s.id}.png"), cv2.IMREAD_UNCHANGED)
+        matrices.append(dice.confusion(s.mask, levels >= 128))
     assert table["published", "f1"] == pytest.approx(dice.f1(np.stack(matrices)), abs=1e-6)
     batches = [dice.recall(sum(matrices[:4])), dice.recall(sum(matrices[4:]))]
     assert table["published", "recall"] == pytest.approx(sum(batches) / 6, abs=1e-6)
-    centres = pandas.read_csv(results / "centres.csv")
-    assert sorted(set(centres["row"])) == ["C1", "C2"]
+    targets["centres"].run(request)
+    assert sorted(set(pandas.read_csv(results / "centres.csv")["row"])) == ["C1", "C2"]
 
     # What the two protocols trained on differs, and so does what they ended with.
     histories = {
@@ -551,7 +591,7 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
     )
     trained = sorted(tmp_path.rglob("weights.h5"))
     times = [path.stat().st_mtime_ns for path in trained]
-    eval.ablation(request)
+    targets["ablation"].run(request)
     assert [
         path.stat().st_mtime_ns for path in trained
     ] == times  # the table's network is not trained again
@@ -560,11 +600,10 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
     assert {row for row, _ in ablation.index} == {"unet", "attention_unet"}
 
     capsys.readouterr()
-    eval.table(replace(request, data_root=data_root / "alone", protocol="corrected"))
-    shown = capsys.readouterr().out
-    assert "the centres of kvasir_standin phantoms (synthetic) are not known" in shown
-    # What was published on other images does not stand beside it.
-    assert re.search(r"recall +0\.0377 +0\.6032 +– +– +\d", shown)
+    targets["centres"].run(replace(request, data_root=data_root / "alone", protocol="corrected"))
+    assert "kvasir_standin phantoms (synthetic) do not tell the parts apart" in (
+        capsys.readouterr().out
+    )
 
 
 # The real stand-in
@@ -572,7 +611,7 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="DATA_ROOT with polyp/kvasir_256 is not set")
 def test_the_real_stand_in(capsys):
-    data_set = data.find(REAL.parents[1])
+    data_set = trainer.find_data(REAL.parents[1])
     assert "data: Kvasir-SEG stand-in" in capsys.readouterr().out
     parts = data.load(data_set, PROFILES["paper"])
     assert {part: len(samples) for part, samples in parts.items()} == {

@@ -17,8 +17,11 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.metrics import aji, dice
 from common.published import schema
-from reproductions.tnbc_linknet import data, eval, metrics, model, train
+from common.training import predictions
+from common.training.runs import Run
+from reproductions.tnbc_linknet import data, eval, metrics, model
 from reproductions.tnbc_linknet.config import PROFILES, Config
+from reproductions.tnbc_linknet.train import trainer
 
 TINY = replace(PROFILES["smoke"], input_size=32, epochs=1, encoder_weights="none")
 REAL = Path(os.environ.get("DATA_ROOT", "/nonexistent")) / "tnbc"
@@ -61,13 +64,14 @@ def test_a_run_folder_is_named_after_everything_that_differs_from_the_profile():
 
 def test_every_published_number_has_code_that_regenerates_it():
     names = {"accuracy", "dsc", "f1", "aji"}
-    table = metrics.per_image([sample()], [np.zeros((64, 64), np.float32)])
-    assert names <= set(metrics.aggregate(table))
+    table = metrics.compare([sample()], [np.zeros((64, 64), np.float32)])
+    assert names <= set(metrics.aggregate(table, TINY))
     for target, rows, count in (
         ("table1", {"resnext50", "vgg19", "ensemble"}, 12),
         ("table2", {"ensemble"}, 4),
     ):
-        reference = schema.load(eval.PUBLISHED / f"{target}.yaml")
+        assert target in eval.paper.targets
+        reference = schema.load(trainer.folder / "published" / f"{target}.yaml")
         numbers = list(reference.numbers())
         assert {row for row, _, _ in numbers} == rows <= set(eval.LABELS)
         assert {metric for _, metric, _ in numbers} == names
@@ -181,12 +185,13 @@ def test_augmentation_never_touches_the_test_images(folder):
         np.testing.assert_array_equal(s.image, plain.image)
 
 
-def test_soft_vote_is_the_papers_sum_against_half_the_number_of_models():
-    rng = np.random.default_rng(0)
-    members = [[rng.random((9, 9), np.float32) for _ in range(2)] for _ in range(3)]
-    for image, vote in enumerate(eval.soft_vote(members)):
-        total = sum(maps[image].astype(np.float64) for maps in members)
-        np.testing.assert_array_equal(vote >= 0.5, total >= 1.5)
+def test_soft_vote_is_the_papers_sum_against_half_the_number_of_models(tmp_path):
+    maps = np.random.default_rng(0).random((3, 9, 9), np.float32)
+    members = [Run(tmp_path / str(number), {}) for number in range(3)]
+    for member, probabilities in zip(members, maps):
+        predictions.save_map(member, "01_1", probabilities, exact=True)
+    vote = metrics.soft_vote(members, "01_1")
+    np.testing.assert_array_equal(vote >= 0.5, maps.astype(np.float64).sum(axis=0) >= 1.5)
 
 
 def test_scores_are_aggregated_both_ways():
@@ -198,8 +203,8 @@ def test_scores_are_aggregated_both_ways():
         big.astype(np.float32),
         np.zeros((20, 20), np.float32),
     ]  # one perfect, one missed altogether
-    table = metrics.per_image(samples, maps)
-    scores = metrics.aggregate(table)
+    table = metrics.compare(samples, maps)
+    scores = metrics.aggregate(table, TINY)
     assert scores["dsc"] == scores["f1_per_image"] == 0.5
     assert scores["f1"] == pytest.approx(2 * 256 / (2 * 256 + 4))
     assert scores["dsc_pooled"] == scores["f1"]
@@ -242,12 +247,12 @@ def test_broken_data_are_named(folder, tmp_path, breakage, message):
         data.load(copy, ["01_1"], TINY)
 
 
-def test_a_file_as_weights_is_recorded_without_its_place(tmp_path, folder, monkeypatch):
+def test_a_file_as_weights_is_recorded_without_its_place(tmp_path, folder):
     weights = tmp_path / "w.h5"
     weights.write_bytes(b"abc")
     data_set = manifests.find("tnbc", folder.parent)
     with pytest.raises(InputError, match="not a Keras"):
-        train.train(replace(TINY, encoder_weights=str(weights)), data_set, tmp_path / "runs")
+        trainer.complete(replace(TINY, encoder_weights=str(weights)), data_set, tmp_path / "runs")
     written = next((tmp_path / "runs").rglob("config.json")).read_text()
     assert "w.h5 (sha256 ba7816bf8f01cfea)" in written
     assert str(tmp_path) not in written
@@ -255,7 +260,7 @@ def test_a_file_as_weights_is_recorded_without_its_place(tmp_path, folder, monke
 
 @pytest.mark.slow
 def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(eval.PROFILES, "smoke", TINY)
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
     request = Request(
         data_root=phantom_root,
         profile="smoke",
@@ -263,11 +268,9 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
         protocol="corrected",
         results_root=tmp_path / "one",
     )
-    eval.table1(request)
-    shown = capsys.readouterr().out
-    assert (
-        "12 published: 0 match, 0 within, 0 above, 0 below, 12 not comparable, 0 not run" in shown
-    )
+    table1 = eval.paper.targets["table1"]
+    table1.run(request)
+    assert "12 published: 12 not comparable" in capsys.readouterr().out
     results = tmp_path / "one/demo/tnbc_linknet"  # synthetic data never reach the real results
     comparison = pandas.read_csv(results / "table1_vs_published.csv")
     assert len(comparison) == 12
@@ -291,12 +294,12 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
     trained = sorted((tmp_path / "one/demo/runs").rglob("weights.h5"))
     assert len(trained) == 2
     times = [path.stat().st_mtime_ns for path in trained]
-    eval.table1(request)  # complete: nothing is trained again
+    table1.run(request)  # complete: nothing is trained again
     assert [path.stat().st_mtime_ns for path in trained] == times
-    eval.figure2(request)
+    eval.paper.targets["figure2"].run(request)
     assert (results / "figure2-corrected-smoke-seed0.png").stat().st_size > 10_000
 
-    eval.table1(replace(request, results_root=tmp_path / "two"))
+    table1.run(replace(request, results_root=tmp_path / "two"))
     for path in sorted((tmp_path / "one").rglob("*.csv")):
         assert (
             tmp_path / "two" / path.relative_to(tmp_path / "one")
@@ -345,21 +348,69 @@ def test_batches_do_not_retrace_the_training_step():
     }
 
 
-def test_the_control_is_trained_only_where_the_members_lack_weights(monkeypatch):
+def test_the_control_is_trained_only_where_the_members_lack_weights():
     asked = []
-
-    def plan(configs, *_):
-        asked.extend((config.encoder, config.encoder_weights) for config in configs)
-        raise InterruptedError
-
-    monkeypatch.setattr(eval.regenerate, "ensure", plan)
     for weights in ("imagenet", "none", "none,vgg16=w.h5"):
-        with pytest.raises(InterruptedError):
-            next(
-                eval.regenerated(
-                    Request(protocol="published", encoder_weights=weights), None, control=True
-                )
-            )
+        request = Request(protocol="published", encoder_weights=weights)
+        networks = {}
+        for row in eval.table1(request):
+            for network in row.networks:
+                config, _, _ = eval.paper.configs(network, request, "published", 0)
+                networks[config.encoder, config.encoder_weights] = None
+        asked += networks
     members = [("resnext50", "none"), ("vgg19", "none")]
     imagenet = [("resnext50", "imagenet"), ("vgg19", "imagenet")]
     assert asked == imagenet + members + members + [("vgg16", "w.h5"), ("vgg16", "none")]
+
+
+def test_the_unit_of_the_bootstrap_is_what_the_protocol_splits_by():
+    table = pandas.DataFrame({"id": ["01_1", "01_2", "02_1"]})
+    assert eval.patient(table, TINY) == ["01_1", "01_2", "02_1"]
+    assert eval.patient(table, replace(TINY, protocol="corrected")) == ["01", "01", "02"]
+
+
+def test_unit_scaling_divides_by_255_whatever_the_encoder():
+    image = sample().image
+    for encoder in ("resnext50", "vgg19"):
+        scaled = data.network_input(image, replace(TINY, encoder=encoder, input_scaling="unit"))
+        np.testing.assert_allclose(scaled, image / 255, atol=1e-6)
+        assert scaled.dtype == np.float32
+
+
+def test_an_independent_crop_has_a_scale_for_each_axis():
+    y, x = np.mgrid[:64, :64].astype(np.uint8)
+    image = np.stack([y, x, 0 * x], axis=-1)  # each pixel tells where it was
+    crop = data.VARIANTS.index("crop")
+    for axes in ("same", "independent"):
+        config = replace(TINY, input_size=64, crop_axes=axes)
+        ratios = []
+        for seed in range(10):
+            cropped, _ = data.augment(image, y > 0, crop, seed, config)
+            height, width = (np.ptp(cropped[..., axis].astype(int)) for axis in (0, 1))
+            ratios.append(height / width)
+        assert (np.abs(np.subtract(ratios, 1)) < 0.05).all() == (axes == "same")
+
+
+def test_whole_images_are_padded_with_zeros():
+    large = sample()
+    odd = data.Sample("01_2", large.image[:50, :40], large.mask[:50, :40])
+    ((image, mask),) = data.whole([odd], replace(TINY, input_scaling="unit")).as_numpy_iterator()
+    assert image.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64, 1)
+    np.testing.assert_allclose(image[0, :50, :40], odd.image / 255, atol=1e-6)
+    np.testing.assert_array_equal(mask[0, :50, :40, 0], odd.mask)
+    assert not image[0, 50:].any() and not image[0, :, 40:].any() and not mask[0, 50:].any()
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_diverges_is_one_line_and_completes_nothing(phantom_root, tmp_path):
+    command = [sys.executable, "-m", "reproductions.tnbc_linknet.train", "--profile", "smoke"]
+    command += ["--encoder", "vgg16", "--encoder-weights", "none", "--learning-rate", "1e30"]
+    command += ["--data-root", str(phantom_root), "--runs-root", str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: vgg16-none-published-smoke") and (
+        "in epoch 1, with --learning-rate 1e+30: training has diverged" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".lock", "config.json", "environment.json", "split.json"}

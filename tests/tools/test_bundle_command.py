@@ -44,7 +44,7 @@ def project(folder):
     """A copy of what make needs, whose lock holds a few small packages only."""
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("requirements", "common", "data_manifests"):
+    for name in ("requirements", "common", "tools", "data_manifests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     lock = folder / "requirements/dev.txt"
     entries = re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8"))
@@ -56,8 +56,11 @@ def project(folder):
 
 def make_bundle(folder, *arguments):
     # The packages that tools.bundle imports are those of the tests, which the small lock leaves
-    # out.
-    return run("make", "bundle", *arguments, cwd=folder, PYTHONPATH=sysconfig.get_path("purelib"))
+    # out. PYTHONPATH is no way for them: commands do not look at it.
+    made = run("make", "setup", cwd=folder)
+    for site in folder.glob(".venv/lib/python3*/site-packages"):
+        (site / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return run("make", "bundle", *arguments, cwd=folder) if made.returncode == 0 else made
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import shutil
 import sys
@@ -10,7 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
+from common import cli
 from common.errors import InputError
+from common.files import PROJECT
 from tools import kill_and_resume
 
 # Four epochs, each kept; flaws make what it ends with depend on the kills.
@@ -42,7 +45,7 @@ for path in state.iterdir():
     path.rmdir()
 state.rmdir()
 time.sleep(0.05)
-(folder / "metrics.csv").write_text("id\\n")
+(folder / "predictions.json").write_text("{}")
 """
 
 
@@ -51,7 +54,7 @@ def run(tmp_path, monkeypatch, flaw="none", kills=4):
         return [sys.executable, "-c", TRAINING, str(runs_root), flaw]
 
     monkeypatch.setattr(kill_and_resume, "command", command)
-    return kill_and_resume.soak(
+    return kill_and_resume.kill_and_compare(
         "polyp_unet", kills, tmp_path, random.Random(0), kill_and_resume.Progress(kills)
     )
 
@@ -101,7 +104,7 @@ def pair(tmp_path):
         (folder / "predictions").mkdir(parents=True)
         (folder / "predictions/1.npy").write_bytes(b"1")
         (folder / "history.csv").write_text("epoch,learning_rate,loss\n1,0.1,2\n2,0.1,1\n")
-        (folder / "metrics.csv").write_text("id,dsc\n1,0.5\n")
+        (folder / "predictions.json").write_text('{"sha256": {"1": "a"}}')
         (folder / "split.json").write_text("{}")
         (folder / "environment.json").write_text(name)
         with h5py.File(folder / "weights.h5", "w") as file:
@@ -125,7 +128,7 @@ def rewrite(path, kernel):
             lambda f: (f / "history.csv").write_text("epoch,learning_rate,loss\n1,0.1,2\n"),
             "history.csv",
         ),
-        (lambda f: (f / "metrics.csv").write_text("id,dsc\n1,0.6\n"), "metrics.csv"),
+        (lambda f: (f / "predictions.json").write_text("{}"), "predictions.json"),
         (lambda f: (f / "predictions/1.npy").write_bytes(b"2"), "predictions/1.npy"),
         (lambda f: (f / "predictions/1.npy").unlink(), "predictions/1.npy"),
         (lambda f: (f / "split.json").write_text("[]"), "split.json"),
@@ -139,9 +142,14 @@ def test_differences_are_found_to_the_bit(pair, change, name):
     assert kill_and_resume.differences(whole, broken) == [name]
 
 
-def test_every_paper_is_in_the_loop():
-    folders = {
-        path.parent.name
-        for path in (kill_and_resume.Path(kill_and_resume.__file__).parent).glob("*/train.py")
-    }
-    assert {*kill_and_resume.PAPERS} == folders
+def test_every_paper_is_in_the_loop(monkeypatch):
+    folders = {path.parent.name for path in (PROJECT / "reproductions").glob("*/train.py")}
+    assert {*kill_and_resume.Options().papers} == folders
+    for paper in folders:
+        words = kill_and_resume.command(paper, PROJECT / "data", PROJECT / "runs")
+        config = importlib.import_module(f"reproductions.{paper}.config")
+        smoke = config.PROFILES["smoke"]
+        assert ("--encoder-weights" in words) == hasattr(smoke, "encoder_weights")
+        monkeypatch.setattr("sys.argv", words[2:])
+        asked = cli.parse_training(config.PROFILES, paper).config
+        assert (asked.profile, asked.epochs) == ("smoke", kill_and_resume.EPOCHS)

@@ -15,11 +15,12 @@ from typing import Callable, Iterator, List, Tuple
 import cv2
 import numpy as np
 
-from common.datasets import phantoms
-from common.imaging.reading import read_rgb, write_png
+from common.imaging.reading import read_rgb
 from common.imaging.tiling import slice_with_step
+from common.imaging.writing import write_png
 from common.training import encoders
 from reproductions.tnbc_linknet import data, model
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import PROFILES, Config
 from tools.bench.scale import Scale
 from tools.bench.timing import Cost, Row, compare, installed, race, row, timed
@@ -41,7 +42,7 @@ def run(scale: Scale) -> List[Row]:
         PROFILES["paper"], input_size=side, encoder=scale.encoders[0], encoder_weights="none"
     )
     with TemporaryDirectory() as folder:
-        phantoms.nuclei(folder, patients=1, images_per_patient=count, size=side)
+        tnbc_phantom.write(folder, patients=1, images_per_patient=count, size=side)
         rows = _epochs(Path(folder), config, scale) + _beside_training(Path(folder), config, scale)
     return rows + _slices(scale)
 

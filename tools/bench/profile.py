@@ -14,9 +14,9 @@ from typing import Callable, Dict
 
 import tyro
 
-from common.datasets import phantoms
 from common.training import encoders
 from reproductions.tnbc_linknet import data, metrics, model
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import PROFILES
 
 # isort: split
@@ -75,7 +75,7 @@ def main() -> None:
     tf.keras.mixed_precision.set_global_policy(options.precision)
     network = _built(config, fast=not options.stock)
     with TemporaryDirectory() as folder:
-        phantoms.nuclei(folder, patients=1, images_per_patient=options.images, size=options.side)
+        tnbc_phantom.write(folder, patients=1, images_per_patient=options.images, size=options.side)
         ids = sorted(data.patients(Path(folder)))
         loading, samples = _clocked(lambda: data.load(Path(folder), ids, config))
 

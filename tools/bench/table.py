@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import List
 
 from common import cli
-from common.datasets import phantoms
 from common.metrics import aji
 from common.training import cuda, encoders
 from reproductions.tnbc_linknet import eval as tnbc
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 from reproductions.tnbc_linknet.config import ENSEMBLE, PROFILES
 from tools.bench import per_pair
 from tools.bench.child import Worker
@@ -59,8 +59,8 @@ def regeneration(
     count, side, epochs = table
     folder = tempfile.TemporaryDirectory()
     root = Path(folder.name)
-    phantoms.nuclei(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
-    tnbc.ENSEMBLE = tuple(networks)
+    tnbc_phantom.write(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
+    tnbc.MEMBERS = tuple(tnbc.Row(encoder, {"encoder": encoder}) for encoder in networks)
     PROFILES["paper"] = dataclasses.replace(PROFILES["paper"], epochs=epochs, input_size=side)
     if stock:
         encoders.build = functools.partial(encoders.build, fast=False)
@@ -68,6 +68,7 @@ def regeneration(
     request = cli.Request(
         data_root=root / "data",
         protocol="published",
+        seeds=(0,),
         encoder_weights="none",
         precision=precision,
         runs_root=root / "runs",
@@ -75,10 +76,9 @@ def regeneration(
     )
 
     def step() -> int:
-        tnbc.table1(request)
+        tnbc.paper.targets["table1"].run(request)
         with folder:
-            return len(
-                (root / "results" / "demo" / tnbc.PAPER / "table1.csv").read_text().splitlines()
-            )
+            table = root / "results" / "demo" / "tnbc_linknet" / "table1.csv"
+            return len(table.read_text().splitlines())
 
     return step, {}

@@ -1,337 +1,406 @@
-"""The decision-support page: upload an MR image, press "Tümör Tespiti", see and measure what the
-model outlines.
+"""The decision-support page: upload MR images, press "Tümör Tespiti", see and measure what the
+network outlines.
 
-`make brain-ui` serves page.ipynb, which gives each browser tab a process and a `Page` of its own.
-An upload stays in that process's memory: it is neither written to disk nor logged. Research use
-only, not for diagnosis.
+`make brain-ui` serves web/page.ipynb, which gives each browser tab a small process and a `Page` of
+its own; one process with the network is shared by all. An upload stays in the memory of these two:
+it is neither written to disk nor logged. Research use only, not for diagnosis.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, NamedTuple, Tuple
+from typing import Coroutine, List, Optional, Set, Tuple
 
 import ipywidgets
 import numpy as np
-from IPython.display import HTML, display
+from IPython.display import display
 
 from common.errors import InputError
-from common.imaging import reading
-from common.training import runs
-from reproductions.brain_tumour_mask_rcnn.app import svg
-from reproductions.brain_tumour_mask_rcnn.app.strings import TEXTS
-from reproductions.brain_tumour_mask_rcnn.config import LOWEST_SCORE
-from reproductions.brain_tumour_mask_rcnn.detections import Detections
+from reproductions.brain_tumour_mask_rcnn.app import downloads, facts, findings, svg
+from reproductions.brain_tumour_mask_rcnn.app import uploads as lists
+from reproductions.brain_tumour_mask_rcnn.app.facts import Network
+from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
+from reproductions.brain_tumour_mask_rcnn.app.model_client import DetectionError, ModelClient
+from reproductions.brain_tumour_mask_rcnn.app.strings import LANGUAGES
+from reproductions.brain_tumour_mask_rcnn.app.uploads import Entry, Uploads
+from reproductions.brain_tumour_mask_rcnn.app.views import HIGHEST, Views
+from reproductions.brain_tumour_mask_rcnn.app.wording import rounded_down
 
-RUN = "BRAIN_TUMOUR_RUN"  # the environment variable that names the run folder
-MEGABYTES = 16  # the most that an upload may have
-SIDE = 2048  # an upload may have SIDE² pixels; MR slices have up to 1024²
-REPEATS = (1, 2, 4, 8, 16)  # seconds between the times that a tab is told that the model is there
-COLOURS = (
-    "#56b4e9",
-    "#e69f00",
-    "#f0e442",
-    "#cc79a7",
-    "#009e73",
-)  # Okabe and Ito: for colour vision of any kind
-
-# The upload widget would read and send a file of any size, and the server cuts the connection at a
-# message over its limit. So the page sends nothing of a file that is too large but its name and
-# size.
-GUARD = """<script>(() => {
-  const read = FileReader.prototype.readAsArrayBuffer;
-  FileReader.prototype.readAsArrayBuffer = function (file) {
-    return read.call(this, file.size > %d ? file.slice(0, 0) : file);
-  };
-})();</script>"""
-
-
-class Origin(NamedTuple):
-    """Where a model comes from, as its run folder says."""
-
-    run: str
-    data: str
-    profile: str
-    encoder: str
-    encoder_weights: str
-    min_score: float  # from which it is meant to report
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether it was trained on phantoms."""
-        return self.data.endswith("(synthetic)")
-
-
-def origin(run_folder: Path) -> Origin:
-    """Read where a model comes from.
-
-    Raises:
-        InputError: `run_folder` is not that of a finished training.
-    """
-    if not (run_folder / "metrics.csv").exists():
-        raise InputError(
-            f"{run_folder}: no metrics.csv in it, expected the folder of a finished training"
-        )
-    try:
-        config = runs.read_json(run_folder / "config.json")
-        data = runs.read_json(run_folder / "environment.json")["sessions"][-1]["data"]
-        names = ("profile", "encoder", "encoder_weights", "min_score")
-        return Origin(run_folder.name, data, **{name: config[name] for name in names})
-    except (OSError, LookupError) as error:
-        raise InputError(
-            f"{run_folder}: not a run of this paper (no {error}), expected one of Mask R-CNN"
-        ) from None
+ACCEPTED = (
+    ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom"
+)
+PARTS = (
+    *("words", "notice", "heading", "status", "alert", "threshold", "hint", "picture", "drawing"),
+    *("findings", "measured", "handout", "footer"),
+)
+FILES = ("mask", "seg", "overlay", "csv")
+LINES = 8  # of the list that are seen at once
 
 
 def show() -> None:
-    """Display the page for the run folder that the environment names, and load its model
-    meanwhile.
-    """
-    run_folder = Path(os.environ[RUN])
-
-    def load() -> Detector:
-        from reproductions.brain_tumour_mask_rcnn import predict  # takes about 15 seconds
-
-        return predict.load(run_folder)
-
-    Page(load, origin(run_folder)).show()
-
-
-Detector = Callable[[np.ndarray, float], Detections]
+    """Display the page of a tab, about the network and the broker that the environment names."""
+    network = facts.from_json(os.environ[facts.VARIABLE])
+    Page(ModelClient(Path(os.environ[facts.SOCKET])), network).show()
 
 
 class Page:
-    """The widgets, and what they show of one image at a time.
+    """The widgets, and what they show.
 
     Args:
-        load: gives the detector, which takes an image, uint8 (H, W, 3), and a lowest score. Both
-            are called outside the main thread.
-        source: of the model.
+        model: finds tumours, and tells how its process is.
+        network: what is known about it.
     """
 
-    def __init__(self, load: Callable[[], Detector], source: Origin):
-        self._load, self._source = load, source
-        self._worker = ThreadPoolExecutor(max_workers=1)
-        self._detector = self._image = self._pixel_area = self._found = None
-        self._name, self._reason, self._working = "", "", False
-        self._problem = None  # with the model or the image: a key of TEXTS
-
-        self.language = ipywidgets.ToggleButtons(
-            options=[("Türkçe", "tr"), ("English", "en")], value="tr"
-        )
-        self.upload = ipywidgets.FileUpload(
-            accept="image/png,image/jpeg,image/tiff,application/dicom,.dcm,.dicom", description=""
-        )
-        self.detect = ipywidgets.Button(button_style="primary")
-        self.threshold = ipywidgets.FloatSlider(
-            source.min_score, min=LOWEST_SCORE, max=0.99, step=0.01, readout=False
-        )
-        parts = (
-            "notice",
-            "heading",
-            "status",
-            "threshold",
-            "hint",
-            "picture",
-            "drawing",
-            "findings",
-            "footer",
-        )
-        self.parts = {name: ipywidgets.HTML().add_class(f"bt-{name}") for name in parts}
-        notice, heading, status, threshold, hint, picture, drawing, findings, footer = (
-            self.parts.values()
-        )
-        head = ipywidgets.HBox([heading, self.language]).add_class("bt-head")
-        controls = ipywidgets.VBox(
-            [self.upload, self.detect, status, threshold, self.threshold, hint]
-        )
-        result = ipywidgets.VBox(
-            [ipywidgets.Box([picture, drawing]).add_class("bt-view"), findings]
-        )
-        main = ipywidgets.Box(
-            [controls.add_class("bt-controls"), result.add_class("bt-result")]
-        ).add_class("bt-main")
-        self.root = ipywidgets.VBox([notice, head, main, footer]).add_class("bt-page")
-
-        for widget in (self.language, self.threshold):
-            widget.observe(lambda change: self._render(), "value")
-        self.upload.observe(lambda change: self._receive(), "value")
-        self.detect.on_click(lambda button: asyncio.ensure_future(self.examine()))
+    def __init__(self, model: ModelClient, network: Network):
+        self._model, self._network = model, network
+        self._state = {"state": "loading", "reason": "", "folder": True}  # of the model process
+        self._uploads = Uploads()
+        self._current: Optional[Entry] = None
+        self._image: Optional[np.ndarray] = None  # of the current entry
+        self._working: List[Entry] = []  # that are being examined, or wait for it
+        self._busy = ""  # a key of the texts, while something takes time
+        self._refused: Tuple[str, dict] = ("", {})  # what could not be done: key and facts
+        self._received = self._files = 0
+        self._updating = False
+        self._tasks: Set[asyncio.Future] = set()
+        self._make_widgets()
+        self._connect_widgets()
         self._render()
 
     def show(self) -> None:
-        """Display the page, and begin to load the model."""
-        style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-        display(HTML(f"<style>{style}</style>{GUARD % (MEGABYTES << 20)}"), self.root)
-        asyncio.ensure_future(self.start())
+        """Display the page, and listen to how the model process is."""
+        display(self.root)
+        self._spawn(self._model.watch(self.tell))
 
-    async def start(self) -> None:
-        """Load the model, while the page takes an upload already."""
-        try:
-            self._detector = await self._aside(self._load)
-        except (
-            Exception
-        ) as error:  # of a damaged run folder, or a missing library: the page has to say so
-            self._problem, self._reason = (
-                "no_model",
-                " ".join(str(error).split()) or type(error).__name__,
-            )
-        self._render()
-        asyncio.ensure_future(self._repeat())
-
-    async def _repeat(self) -> None:
-        """Say again that the model is there: a tab that was fetching the widgets just then has
-        missed it.
+    def tell(self, state: dict) -> None:
+        """Take in how the model process is: its `state`, the `reason`, and whether its run
+        `folder` is there.
         """
-        for seconds in REPEATS:
-            await asyncio.sleep(seconds)
-            self.parts["status"].send_state("value")
-
-    async def examine(self) -> None:
-        """Find tumours in the image and show them, unless another image has come meanwhile."""
-        image, detector = self._image, self._detector
-        if image is None or detector is None or self._working:
-            return
-        self._working, self._found, self._problem = True, None, None
-        self._render()
-        found = problem = None
-        try:
-            found = await self._aside(lambda: detector(image, LOWEST_SCORE))
-            order = np.argsort(-found.scores, kind="stable")
-            found = Detections(*(part[order] for part in found))
-        except (
-            Exception
-        ) as error:  # such as too little memory: the page has to say so, and to go on
-            problem, self._reason = "failed", type(error).__name__
-        self._working = False
-        if image is self._image:
-            self._found, self._problem = found, problem
+        self._state = state
         self._render()
 
-    async def _aside(self, function: Callable):
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function)
+    @property
+    def threshold_value(self) -> float:
+        """The threshold chosen, to the hundredth that is shown."""
+        return rounded_down(round(self.threshold.value, 2))
+
+    # Widgets
+
+    def _make_widgets(self) -> None:
+        options = [(name, code) for code, name in LANGUAGES.items()]
+        self.language = ipywidgets.ToggleButtons(options=options, value="tr")
+        self.upload = ipywidgets.FileUpload(accept=ACCEPTED, multiple=True, description="")
+        self.list = ipywidgets.Select(options=[], rows=2).add_class("bt-list")
+        self.clear = ipywidgets.Button().add_class("bt-clear")
+        self.detect = ipywidgets.Button(button_style="primary").add_class("bt-detect")
+        self.detect_all = ipywidgets.Button().add_class("bt-detect-all")
+        lowest = self._network.lowest_score
+        self.threshold = ipywidgets.FloatSlider(
+            self._network.min_score, min=lowest, max=HIGHEST, step=0.01, readout=False
+        )
+        self.files = {name: ipywidgets.Button().add_class("bt-file-button") for name in FILES}
+        self.parts = {name: ipywidgets.HTML().add_class(f"bt-{name}") for name in PARTS}
+        self.root = self._arranged()
+
+    def _arranged(self) -> ipywidgets.VBox:
+        part = self.parts
+        several = ipywidgets.VBox([self.list, self.clear, self.detect_all]).add_class("bt-several")
+        self.several = several
+        head = ipywidgets.HBox([part["heading"], self.language]).add_class("bt-head")
+        controls = ipywidgets.VBox(
+            [
+                *(self.upload, self.detect, several, part["status"], part["alert"]),
+                *(part["threshold"], self.threshold, part["hint"]),
+            ]
+        ).add_class("bt-controls")
+        view = ipywidgets.Box([part["picture"], part["drawing"]]).add_class("bt-view")
+        self.downloads = ipywidgets.HBox(list(self.files.values())).add_class("bt-downloads")
+        result = ipywidgets.VBox(
+            [view, part["findings"], self.downloads, part["measured"]]
+        ).add_class("bt-result")
+        main = ipywidgets.Box([controls, result]).add_class("bt-main")
+        return ipywidgets.VBox(
+            [part["notice"], head, main, part["footer"], part["words"], part["handout"]]
+        ).add_class("bt-page")
+
+    def _connect_widgets(self) -> None:
+        for widget in (self.language, self.threshold):
+            widget.observe(lambda change: self._render(), "value")
+        self.upload.observe(lambda change: self._receive(), "value")
+        self.list.observe(lambda change: self._choose(), "index")
+        self.clear.on_click(lambda button: self._empty())
+        self.detect.on_click(lambda button: self._spawn(self.examine()))
+        self.detect_all.on_click(lambda button: self._spawn(self.examine_all()))
+        for name, button in self.files.items():
+            button.on_click(lambda button, name=name: self._spawn(self.download(name)))
+
+    def _spawn(self, work: Coroutine) -> None:
+        """Do something beside the widgets' messages; it is held until it is done."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # What the user does
 
     def _receive(self) -> None:
-        if not self.upload.value:
-            return
-        upload = self.upload.value[0]
-        self.upload.value = ()  # lets go of the bytes, and lets the same file be chosen again
-        self._name, self._image, self._pixel_area, self._found = upload["name"], None, None, None
-        if self._problem != "no_model":
-            self._problem = None
-        try:
-            content = bytes(upload["content"])
-            if max(upload["size"], len(content)) > MEGABYTES << 20:
-                self._problem = "too_many_bytes"
+        """Take what was uploaded into the list, and show the last of it."""
+        received, self.upload.value = self.upload.value, ()  # so that it holds no bytes
+        for file in received:
+            self._refused, self._busy = ("", {}), "reading"
+            self._render(name=file["name"])
+            place = self._uploads.add(file["name"], bytes(file["content"]), file["size"])
+            self._busy = ""
+            if place is None:
+                self._refused = ("list_full", {"name": file["name"]})
             else:
-                self._image = reading.to_rgb(reading.decode(content, self._name, SIDE * SIDE))
-                self._pixel_area = reading.pixel_area(content)
-        except reading.TooManyPixels:
-            self._problem = "too_many_pixels"
-        except InputError:
-            self._problem = "unreadable"
+                self._open(self._uploads.entries[place])
+            self._received += 1
+            self._render()
+
+    def _choose(self) -> None:
+        if not self._updating and self.list.index is not None:
+            self._refused = ("", {})
+            self._open(self._uploads.entries[self.list.index])
+            self._render()
+
+    def _open(self, entry: Optional[Entry]) -> None:
+        """Make an entry the one that is shown."""
+        self._current = entry
+        self._image = None if entry is None else lists.pixels(entry)
         self.parts["picture"].value = "" if self._image is None else svg.picture(self._image)
+
+    def _empty(self) -> None:
+        self._uploads, self._refused = Uploads(), ("", {})
+        self._open(None)
         self._render()
 
-    def _render(self) -> None:
+    async def examine(self) -> None:
+        """Find tumours in the image that is shown."""
+        if self._current is not None and not self._working:
+            await self._examine([self._current])
+
+    async def examine_all(self) -> None:
+        """Find tumours in every image of the list that was not examined yet."""
+        if not self._working:
+            await self._examine([entry for entry in self._uploads.entries if entry.found is None])
+
+    async def _examine(self, entries: List[Entry]) -> None:
+        self._working = [entry for entry in entries if not entry.problem]
+        self._refused = ("", {})
+        try:
+            while self._working:
+                entry = self._working[0]
+                entry.found = None
+                self._render()
+                image = self._image if entry is self._current else lists.pixels(entry)
+                if image is not None:
+                    entry.found = await self._model.detect(image, self._network.lowest_score)
+                self._working = self._working[1:]
+                if all(entry is not other for other in self._uploads.entries):
+                    break  # the list was emptied meanwhile
+        except DetectionError as error:
+            self._refused = (error.key, {"reason": error.reason})
+        finally:
+            self._working = []
+            self._render()
+
+    async def download(self, kind: str) -> None:
+        """Hand a file to the browser: `mask`, `seg`, `overlay` or `csv`."""
+        entry, image = self._current, self._image
+        if entry is None or image is None or entry.found is None:
+            return
+        self._refused, self._busy = ("", {}), "preparing"
+        self._render()
+        loop = asyncio.get_running_loop()
+        try:
+            name, content = await loop.run_in_executor(None, self._file, kind, entry, image)
+        except InputError as error:
+            self._refused = ("seg_failed", {"reason": error})
+        else:
+            self._files += 1
+            address = f"data:application/octet-stream;base64,{base64.b64encode(content).decode()}"
+            named = html.escape(name, quote=True)
+            self.parts[
+                "handout"
+            ].value = f"<a data-file='{self._files}' download='{named}' href='{address}'></a>"
+        self._busy = ""
+        self._render()
+
+    # Files
+
+    def _file(self, kind: str, entry: Entry, image: np.ndarray) -> Tuple[str, bytes]:
+        """Name and bytes of a file about an entry."""
+        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `uploads.pixels`
+
+        views, threshold = self._views(), self.threshold_value
+        shown, note = self._shown(entry), views.note(threshold)
+        stem = Path(entry.name).stem + (f"_{entry.index + 1}" if entry.frames > 1 else "")
+        mask = findings.union(shown, *entry.size)
+        if kind == "mask":
+            alone = frames.single(
+                entry.content, entry.index, entry.frames, entry.name, lists.SIDE**2
+            )
+            return f"{stem}_mask.png", downloads.mask_png(mask, frames.spacing(alone), note)
+        if kind == "overlay":
+            labels, notes = views.labels(shown), self._notes(views)
+            return f"{stem}_overlay.png", downloads.overlay_png(image, shown, labels, notes)
+        if kind == "seg":
+            masks = np.zeros((entry.frames, *entry.size), bool)
+            masks[entry.index] = mask
+            english = Views("en", self._network).text["notice"]
+            content = downloads.dicom_seg(entry.content, masks, self._network.run, english)
+            return f"{stem}_seg.dcm", content
+        return "findings.csv", downloads.table_csv(self._rows(views))
+
+    def _notes(self, views: Views) -> List[str]:
+        """Lines below an image that leaves the page: what it may be used for, and the network."""
+        return [views.note(self.threshold_value), *views.stamps()]
+
+    def _rows(self, views: Views) -> List[tuple]:
+        """The table of all images examined; numbers as in English, so that programs read them."""
+        rows: List[tuple] = []
+        about = (self.threshold_value, self._network.run, self._network.data)
+        about += (" ".join(self._notes(views)),)
+        for entry in self._uploads.entries:
+            if entry.found is None:
+                continue
+            shown = self._shown(entry)
+            if not shown:
+                rows.append((entry.name, entry.index + 1, 0, *[""] * 7, *about))
+            for number, finding in enumerate(shown, start=1):
+                y1, x1, y2, x2 = (round(side, 1) for side in finding.box)
+                area = (
+                    "" if entry.pixel_area is None else round(finding.pixels * entry.pixel_area, 2)
+                )
+                score = f"{rounded_down(finding.score):.2f}"
+                place = (entry.name, entry.index + 1, number, score, x1, y1, x2, y2)
+                rows.append((*place, finding.pixels, area, *about))
+        return rows
+
+    # What is shown
+
+    def _views(self) -> Views:
+        return Views(self.language.value, self._network)
+
+    def _shown(self, entry: Entry) -> List[Finding]:
+        """Findings of an entry that reach the threshold."""
+        return [finding for finding in entry.found if finding.score >= self.threshold_value]
+
+    def _render(self, **facts: object) -> None:
         """Say everything anew, in the language chosen."""
-        text, source = TEXTS[self.language.value], self._source
-        limits = {"megabytes": MEGABYTES, "side": SIDE}
-        self.upload.tooltip, self.detect.description = text["upload"], text["detect"]
-        self.detect.disabled = self._image is None or self._detector is None or self._working
-        other = TEXTS["en" if self.language.value == "tr" else "tr"]
-        stamp = f"<p class='bt-stamp'>{text['synthetic']}</p>" if source.synthetic else ""
-        network = source.encoder.replace("resnet", "ResNet-")
-        drawing, findings = self._results()
+        views, entry = self._views(), self._current
+        drawing, found = self._results(views)
         values = {
-            "notice": f"<b>{text['notice']}</b> <span>{other['notice']}</span>{stamp}",
-            "heading": f"<h1>{text['title']}</h1><p>{text['subtitle'].format(network=network)}</p>",
-            "status": self._status(),
-            "threshold": f"{text['threshold']}: <b>{self._number(self.threshold.value, 2)}</b>",
-            "hint": f"<p>{text['threshold_hint']}</p><p>{text['hint'].format(**limits)}</p><p>{text['privacy']}</p>",
+            "words": views.words(self._received, self.threshold_value),
+            "notice": views.notice(),
+            "heading": views.heading(),
+            "status": views.status(self._messages(views, facts), entry, self._waits()),
+            "alert": views.alert(self._alerts(views)),
+            "threshold": views.threshold(self.threshold_value),
+            "hint": views.hint(),
             "drawing": drawing,
-            "findings": findings,
-            "footer": f"<p>{text['model']}: {html.escape(source.run)} · {text['data']}: "
-            f"{html.escape(source.data)} · {text['profile']}: {source.profile} · "
-            f"{text['weights']}: {html.escape(source.encoder_weights)}</p>",
+            "findings": found,
+            "measured": views.measured(self.threshold_value),
+            "footer": views.footer(),
         }
         for name, value in values.items():
             self.parts[name].value = value
+        self._render_controls(views)
+        self._render_list(views)
 
-    def _status(self) -> str:
-        text = TEXTS[self.language.value]
-        if self._problem:
-            key = self._problem
-        elif self._working:
-            key = "working"
-        elif self._found is not None:
-            key = "done"
-        elif self._detector is None:
-            key = "loading"
-        else:
-            key = "choose" if self._image is None else "ready"
-        facts = {"name": html.escape(self._name), "reason": html.escape(self._reason)}
-        message = text[key].format(megabytes=MEGABYTES, side=SIDE, **facts)
-        name = ""
-        if self._image is not None:
-            height, width = self._image.shape[:2]
-            name = f"<p class='bt-file'>{facts['name']} <span>{width} × {height}</span></p>"
-        busy = " bt-busy" if key in ("loading", "working") else ""
-        role = "alert" if self._problem else "status"
-        return f"{name}<p role='{role}' class='bt-message{busy}'>{message}</p>"
+    def _render_controls(self, views: Views) -> None:
+        text, entry = views.text, self._current
+        self.upload.tooltip, self.clear.description = text["upload"], text["clear"]
+        self.detect.description = text["detect"]
+        ready = self._state["state"] == "ready" and not self._working
+        self.detect.disabled = not ready or self._image is None
+        new = [e for e in self._uploads.entries if e.found is None and not e.problem]
+        self.detect_all.description = views.say("detect_all", count=len(new))
+        self.detect_all.disabled = not ready or not new
+        self.clear.disabled = bool(self._working)
+        done = entry is not None and entry.found is not None
+        _show(self.downloads, done)
+        for name, button in self.files.items():
+            button.description = text[f"download_{name}"]
+            button.disabled = self._busy == "preparing"
+        _show(self.files["seg"], done and entry.is_dicom)
 
-    def _results(self) -> Tuple[str, str]:
-        """The drawing over the image, and the findings in numbers with the mask to download."""
-        text = TEXTS[self.language.value]
+    def _render_list(self, views: Views) -> None:
+        entries = self._uploads.entries
+        _show(self.several, len(entries) > 1)
+        threshold = self.threshold_value
+        options = tuple(views.option(n, e, threshold) for n, e in enumerate(entries, start=1))
+        self._updating = True
+        if options != tuple(self.list.options):
+            self.list.options, self.list.rows = options, max(2, min(len(options), LINES))
+        places = [place for place, entry in enumerate(entries) if entry is self._current]
+        self.list.index = places[0] if places else None
+        self._updating = False
+
+    def _results(self, views: Views) -> Tuple[str, str]:
+        """The drawing over the image, and the table of findings."""
+        entry = self._current
         if self._image is None:
-            return f"<p class='bt-empty'>{text['empty']}</p>", ""
-        if self._found is None:
-            return svg.drawing(
-                self._image.shape, text["picture"].format(name=html.escape(self._name)), ""
-            ), ""
-        shown = self._found.above(self.threshold.value)
-        count, candidates = len(shown.scores), len(self._found.scores)
-        shapes, rows = [], []
-        for number, (box, score, mask) in enumerate(zip(*shown), start=1):
-            colour, score = COLOURS[(number - 1) % len(COLOURS)], self._number(score, 2)
-            shapes.append(svg.outline(mask, box, f"{number} · {score}", colour))
-            rows.append((f"<i style='background:{colour}'></i>{number}", score, *self._areas(mask)))
-        if count > 1:
-            rows.append((text["union"], "", *self._areas(shown.union)))
-        label = text["drawing"].format(name=html.escape(self._name), count=count)
-        parts = [f"<h2>{text['findings']}</h2>"]
-        if count:
-            parts.append(
-                svg.table([text["number"], text["score"], text["pixels"], text["area"]], rows)
-            )
-            if self._pixel_area is None:
-                parts.append(f"<p class='bt-note'>{text['no_spacing']}</p>")
-        else:
-            parts.append(f"<p class='bt-none'>{text['none']}</p>")
-        if count < candidates:
-            highest = self._number(self._found.scores[count], 2)
-            below = text["below"].format(count=candidates - count, score=highest)
-            parts.append(f"<p class='bt-note'>{below}</p>")
-        if count:
-            file = html.escape(f"{Path(self._name).stem}_mask.png", quote=True)
-            address = svg.data_address(shown.union.astype(np.uint8) * 255)
-            parts.append(
-                f"<a class='bt-download' download='{file}' href='{address}'>{text['download']}</a>"
-            )
-        # The surest finding comes last, over the others.
-        return svg.drawing(self._image.shape, label, "".join(reversed(shapes))), "".join(parts)
+            return views.empty(), ""
+        if entry.found is None:
+            return views.drawing(entry, []), ""
+        shown = self._shown(entry)
+        union = int(findings.union(shown, *entry.size).sum())
+        return views.drawing(entry, shown), views.findings(entry, shown, union)
 
-    def _areas(self, mask: np.ndarray) -> Tuple[str, str]:
-        pixels = int(mask.sum())
-        area = "–" if self._pixel_area is None else self._number(pixels * self._pixel_area, 1)
-        return self._number(pixels, 0), area
-
-    def _number(self, value: float, decimals: int) -> str:
-        written = f"{value:,.{decimals}f}"
-        return (
-            written.translate(str.maketrans(",.", ".,")) if self.language.value == "tr" else written
+    def _waits(self) -> bool:
+        """Whether something goes on that the user waits for."""
+        return bool(self._working or self._busy) or self._state["state"] in (
+            "loading",
+            "restarting",
         )
+
+    def _messages(self, views: Views, facts: dict) -> List[str]:
+        """How it goes, in one sentence."""
+        state, entry = self._state, self._current
+        if self._busy:
+            return [views.say(self._busy, **facts)]
+        if self._working:
+            return [views.text["working"]]
+        if state["state"] == "restarting" and state["folder"]:
+            return [views.text[f"restarting_{state['reason']}"]]
+        if state["state"] == "loading":
+            return [views.text["loading"]]
+        if self._refused[0] or state["state"] != "ready":
+            return []
+        if entry is None:
+            return [views.text["choose"]]
+        if entry.problem:
+            return []
+        if entry.found is None:
+            return [views.text["ready"]]
+        shown = self._shown(entry)
+        if not shown:
+            return [views.say("done", count=0)]
+        best = views.labels(shown)[0].split(" · ")[1]
+        return [views.say("done_best", count=len(shown), score=best)]
+
+    def _alerts(self, views: Views) -> List[str]:
+        """What went wrong, and what can be done."""
+        alerts, state, entry = [], self._state, self._current
+        if not state["folder"]:
+            works = state["state"] == "ready"
+            key = "folder_gone" if works else "folder_gone_stopped"
+            alerts.append(views.say(key, run=self._network.run))
+        elif state["state"] == "failed":
+            alerts.append(views.say("model_failed", reason=state["reason"]))
+        key, facts = self._refused
+        if key:
+            alerts.append(views.say(key, **facts))
+        elif entry is not None and entry.problem:
+            alerts.append(views.say(entry.problem, name=entry.name))
+        return alerts
+
+
+def _show(widget: ipywidgets.DOMWidget, visible: bool) -> None:
+    """Show a widget or take it off the page."""
+    widget.layout.display = None if visible else "none"

@@ -1,12 +1,14 @@
 """Serve the decision-support page: `make brain-ui`, or `python -m
 reproductions.brain_tumour_mask_rcnn.app.serve`.
 
-Only this machine can reach it (127.0.0.1). Each browser tab has a process with the model of its
-own, 1.3 GB or more, which ends with the tab. Research use only, not for diagnosis.
+Only this machine's user can open it: it listens on 127.0.0.1 and asks for the token in the address
+that it prints. One process holds the network; each browser tab has a small one, which ends with
+the tab. Research use only, not for diagnosis.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -14,29 +16,19 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 import tyro
-from tornado.ioloop import IOLoop
-from traitlets.config import Config
-from voila.app import Voila
 
-from common.datasets import phantoms
 from common.errors import InputError, exits_cleanly
-from common.files import PROJECT
-from reproductions.brain_tumour_mask_rcnn.app import page
+from reproductions.brain_tumour_mask_rcnn import phantom
+from reproductions.brain_tumour_mask_rcnn.app import broker, facts, page_server, run_folders
+from reproductions.brain_tumour_mask_rcnn.app.broker import Broker
+from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 
 PAPER = "brain_tumour_mask_rcnn"
+MODULE = f"reproductions.{PAPER}.app"
 DEMO = Path("results/demo/runs")  # where `make demo` leaves its runs, too
-ADDRESS = "127.0.0.1"
-ABANDONED = (
-    600  # seconds until a process without a tab is ended, where the browser could not say goodbye
-)
-# The page comes from here and from nowhere else: Voilà's own template would ask a public network
-# for icons.
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data:; font-src 'self' data:"
-)
 
 
 @dataclass(frozen=True)
@@ -44,84 +36,73 @@ class Options:
     """Serve the decision-support page to the browsers of this machine."""
 
     run: Optional[Path] = None
-    """Folder of a finished training; by default the newest, and where there is none, one made of
-    synthetic images.
+    """Folder of a finished training; by default the one with the best profile, the newest of
+    these, and where there is none, one made of synthetic images.
     """
     port: int = 8866
-    """On 127.0.0.1."""
+    """On 127.0.0.1; 0 takes any that is free."""
     runs_root: Path = Path("runs")
     """Where run folders are kept."""
+    most_tabs: int = 24
+    """Tabs that may be open at once; each takes up to 150 MB."""
+    seconds: float = broker.SECONDS
+    """That one detection may take; after that the process with the network is replaced."""
+    abandoned_after: float = 60.0
+    """Seconds that the process of a tab is kept after its browser has gone without a word."""
 
 
-def serve(notebook: Path, port: int) -> None:
-    """Serve a notebook as a page on 127.0.0.1 until interrupted.
+def serve(
+    network: Network, run_folder: Path, options: Options, command: Optional[List[str]] = None
+) -> None:
+    """Load a network, print the page's address, and serve it until interrupted.
+
+    Args:
+        network: what the page says about it.
+        run_folder: that it is loaded from.
+        options: of the page.
+        command: starts the process with the network; by default that of `model_process`.
 
     Raises:
-        InputError: the port is in use.
+        InputError: the port is in use, or the network cannot be loaded.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+    command = command or [sys.executable, "-m", f"{MODULE}.model_process", str(run_folder)]
+    with bound(options.port) as listening, page_server.private_folder() as private:
+        folder = Path(private)
+        page_server.quieten()
+        page_server.isolate(folder)
+        os.environ[facts.VARIABLE] = facts.to_json(network)
+        os.environ[facts.SOCKET] = str(folder / "model")
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        between = Broker(command, folder / "model", run_folder, seconds=options.seconds)
         try:
-            probe.bind((ADDRESS, port))
-        except OSError as error:
-            raise InputError(f"port {port}: {error.strerror}; choose another with --port") from None
-    # The page's process runs in the notebook's folder.
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])
-    )
-    temporary = tempfile.gettempdir()
-    IOLoop.current().add_callback(
-        print, f"http://{ADDRESS}:{port}/ (Ctrl-C ends it)", flush=True
-    )  # once it listens
-    Voila.launch_instance(
-        argv=[],
-        config_file_paths=[],  # nobody's settings for other pages open this one to a network
-        notebook_path=str(notebook.resolve()),
-        root_dir=str(notebook.resolve().parent),
-        ip=ADDRESS,
-        port=port,
-        port_retries=0,
-        # For sockets, whose addresses have 104 bytes at most; Voilà's and Jupyter's names take 64
-        # of them.
-        connection_dir_root=temporary if len(os.fsencode(temporary)) < 40 else "/tmp",
-        open_browser=False,
-        log_level="ERROR",
-        tornado_settings={
-            "websocket_max_message_size": (page.MEGABYTES + 1) << 20,
-            "headers": {"Content-Security-Policy": POLICY},
-            # The tab's goodbye, which ends its process, carries no token; to name the process takes
-            # its random id.
-            "disable_check_xsrf": True,
-        },
-        config=Config(
-            KernelManager={
-                "transport": "ipc"
-            },  # unlike a port, closed to the other users of this machine
-            VoilaConfiguration={"file_allowlist": [], "show_margins": False},
-            MappingKernelManager={"cull_idle_timeout": ABANDONED, "cull_interval": ABANDONED // 10},
-        ),
-    )
+            loop.run_until_complete(between.start())
+            state = loop.run_until_complete(between.settled())
+            if state["state"] != "ready":
+                why = state["reason"] or "its process has ended"
+                raise InputError(f"{run_folder}: the network could not be loaded: {why}")
+            page_server.serve(listening, folder, options.most_tabs, options.abandoned_after)
+        finally:
+            loop.run_until_complete(between.stop())
 
 
-@exits_cleanly
-def main() -> None:
-    """Serve from the command line."""
-    options = tyro.cli(Options, prog=f"python -m reproductions.{PAPER}.ui")
-    run_folder = (
-        options.run
-        or newest(options.runs_root / PAPER)
-        or newest(DEMO / PAPER)
-        or train_on_phantoms(DEMO)
-    )
-    print(f"model: {page.origin(run_folder).run}")
-    os.environ[page.RUN] = str(run_folder.resolve())
-    serve(Path(__file__).with_name("page.ipynb"), options.port)
+def bound(port: int) -> socket.socket:
+    """Listen on a port of 127.0.0.1.
 
-
-def newest(folder: Path) -> Optional[Path]:
-    """The run in a folder that was finished last; None if there is none."""
-    finished = sorted(folder.glob("*/metrics.csv"), key=lambda path: path.stat().st_mtime)
-    return finished[-1].parent if finished else None
+    Raises:
+        InputError: it is in use, or may not be used.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((page_server.ADDRESS, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or "expected a number from 0 to 65535"
+        raise InputError(f"port {port}: {reason}; choose another with --port") from None
+    listening.setblocking(False)
+    return listening
 
 
 def train_on_phantoms(runs_root: Path) -> Path:
@@ -132,25 +113,33 @@ def train_on_phantoms(runs_root: Path) -> Path:
     """
     print(
         "no trained network yet: training one on synthetic images, a minute or two; it "
-        "only shows how the page works"
+        "only shows how the page works",
+        flush=True,
     )
     with tempfile.TemporaryDirectory() as data_root:
-        phantoms.brain_mri(Path(data_root) / "brain_mri")
+        phantom.write(Path(data_root) / "brain_mri")
         # In a process of its own, which takes TensorFlow's memory along.
         command = [sys.executable, "-m", f"reproductions.{PAPER}.train", "--profile", "smoke"]
-        command += [
-            "--encoder-weights",
-            "none",
-            "--data-root",
-            data_root,
-            "--runs-root",
-            str(runs_root),
-        ]
-        if subprocess.run(command).returncode:
-            raise InputError(
-                f"{runs_root}: no network could be trained; name a finished run with --run"
-            )
-    return newest(runs_root / PAPER)
+        command += ["--encoder-weights", "none", "--data-root", data_root]
+        command += ["--runs-root", str(runs_root)]
+        failed = subprocess.run(command).returncode
+    made = run_folders.best([runs_root / PAPER])
+    if failed or made is None:
+        raise InputError(
+            f"{runs_root}: no network could be trained; name a finished run with --run"
+        )
+    return made
+
+
+@exits_cleanly
+def main() -> None:
+    """Serve from the command line."""
+    options = tyro.cli(Options, prog=f"python -m {MODULE}.serve")
+    folders = [options.runs_root / PAPER, DEMO / PAPER]
+    run_folder = options.run or run_folders.best(folders) or train_on_phantoms(DEMO)
+    network = run_folders.describe(run_folder)
+    print(f"network: {network.run}; loading it, half a minute or so", flush=True)
+    serve(network, run_folder.resolve(), options)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,46 @@
-"""The pictures and tables of the decision-support page, as SVG and HTML. What comes as text is HTML
-already.
-"""
+"""The image and what is drawn over it, as SVG. What comes as text is HTML already."""
 
 from __future__ import annotations
 
 import base64
 import io
-from typing import Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-LETTER = 0.025  # height of the letters in a drawing, as part of its longer side
+from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
+
+LETTER = 0.034  # height of the letters in a drawing, as a fraction of its longer side
+# Okabe and Ito: for colour vision of any kind.
+COLOURS = ("#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#009e73")
+
+
+class Rectangle(NamedTuple):
+    """A rectangle in pixels of the image."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def overlap(self, other: Rectangle) -> float:
+        """Area that two rectangles share."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(width, 0) * max(height, 0)
+
+
+def colour(number: int) -> str:
+    """Colour of the finding with this number, from 1."""
+    return COLOURS[(number - 1) % len(COLOURS)]
 
 
 def data_address(array: np.ndarray) -> str:
-    """Turn uint8 (H, W) or (H, W, 3) into the address of a PNG picture that holds it."""
+    """Turn uint8 (H, W) or (H, W, 3) into the address of a PNG image that holds it."""
     stream = io.BytesIO()
-    Image.fromarray(array).save(stream, format="PNG")
+    Image.fromarray(array).save(stream, format="PNG", compress_level=3)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
@@ -33,50 +55,113 @@ def picture(image: np.ndarray) -> str:
     )
 
 
-def drawing(shape: Tuple[int, ...], label: str, content: str) -> str:
-    """What lies over an image of this shape: SVG `content`, and `label` for those who cannot see
-    it.
+def drawing(
+    shape: Tuple[int, ...], label: str, found: Sequence[Finding], labels: Sequence[str]
+) -> str:
+    """Draw findings over an image of this shape.
+
+    Args:
+        shape: height and width.
+        label: what there is to see, for those who cannot.
+        found: the surest first; it is drawn last, over the others.
+        labels: of the findings.
     """
+    plates = place_labels([finding.box for finding in found], labels, shape)
+    shapes = [
+        _finding(number, finding, text, plate)
+        for number, (finding, text, plate) in enumerate(zip(found, labels, plates), start=1)
+    ]
+    content = "".join(reversed([outline for outline, _ in shapes]))
+    content += "".join(reversed([text for _, text in shapes]))
     return (
         f"<svg viewBox='0 0 {shape[1]} {shape[0]}' role='img' aria-label='{label}'>{content}</svg>"
     )
 
 
-def outline(mask: np.ndarray, box: np.ndarray, label: str, colour: str) -> str:
-    """Draw a finding: the outline of its mask, its box, dashed, and its label at the box, as SVG.
+def place_labels(
+    boxes: Sequence[Sequence[float]], labels: Sequence[str], shape: Tuple[int, ...]
+) -> List[Rectangle]:
+    """Find a place for the label of each box, the surest first: at the box, inside the image, over
+    no other label if that can be, and over as little of the boxes as can be.
 
     Args:
-        mask: bool (H, W).
-        box: y1, x1, y2, x2 in pixels.
-        label: goes above the box or, where there is no room, below.
-        colour: as in CSS.
+        boxes: y1, x1, y2, x2 in pixels.
+        labels: one for each box.
+        shape: height and width of the image.
     """
-    height, width = mask.shape
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    # A contour runs through the centres of the pixels on the rim, which lie half a pixel off their
-    # corners.
+    size = letter(shape)
+    areas = [Rectangle(x1, y1, x2 - x1, y2 - y1) for y1, x1, y2, x2 in boxes]
+    placed: List[Rectangle] = []
+    for box, text in zip(boxes, labels):
+        width, height = 0.56 * size * (len(text) + 0.8), 1.4 * size
+        places = _places(box, width, height)
+        inside = [
+            Rectangle(
+                min(max(x, 0), max(shape[1] - width, 0)),
+                min(max(y, 0), max(shape[0] - height, 0)),
+                width,
+                height,
+            )
+            for x, y in places
+        ]
+        far = [abs(r.x - x) + abs(r.y - y) > size for r, (x, y) in zip(inside, places)]
+        labels_below = [sum(place.overlap(other) for other in placed) for place in inside]
+        boxes_below = [sum(place.overlap(area) for area in areas) for place in inside]
+        costs = list(zip(labels_below, boxes_below, far))
+        placed.append(inside[costs.index(min(costs))])
+    return placed
+
+
+def letter(shape: Tuple[int, ...]) -> float:
+    """Height of letters in a drawing of this shape, in pixels of the image."""
+    return LETTER * max(shape[:2])
+
+
+def contours(finding: Finding) -> List[np.ndarray]:
+    """Outlines of a finding's mask and of the holes in it: int (n, 2) each, x and y in pixels of
+    the image.
+    """
+    if not finding.mask.size:
+        return []
+    padded = np.pad(finding.mask.astype(np.uint8), 1)
+    found, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    offset = np.array([finding.left - 1, finding.top - 1])
+    return [contour[:, 0] + offset for contour in found]
+
+
+def _places(box: Sequence[float], width: float, height: float) -> List[Tuple[float, float]]:
+    """Upper left corners for a label at a box: above, below, right, left, then farther away."""
+    y1, x1, y2, x2 = box
+    near = [(x1, y1 - height), (x1, y2), (x2, y1), (x1 - width, y1), (x2 - width, y1 - height)]
+    near += [(x2 - width, y2), (x2, y2 - height), (x1 - width, y2 - height)]
+    far = [(x1, y1 - (step + 1) * height) for step in range(1, 6)]
+    far += [(x1, y2 + step * height) for step in range(1, 6)]
+    return near + far
+
+
+def _finding(number: int, finding: Finding, text: str, plate: Rectangle) -> Tuple[str, str]:
+    """Outline and box of a finding, and its label."""
+    # A contour runs through the centres of the pixels on the rim, half a pixel off their corners.
     paths = [
-        "M" + " ".join(f"{x + 0.5:g},{y + 0.5:g}" for x, y in contour[:, 0]) + "Z"
-        for contour in contours
+        "M" + " ".join(f"{x + 0.5:g},{y + 0.5:g}" for x, y in contour) + "Z"
+        for contour in contours(finding)
     ]
-    y1, x1, y2, x2 = (float(side) for side in box)
-    size = LETTER * max(height, width)
-    long, high = 0.56 * size * (len(label) + 0.5), 1.4 * size
-    left = min(max(x1, 0), max(width - long, 0))
-    top = y1 - high if y1 >= high else min(y2, height - high)
-    path = " ".join(paths)
-    return (
-        f"<path class='bt-halo' d='{path}'/><path class='bt-contour' d='{path}' stroke='{colour}'/>"
+    path, paint = " ".join(paths), colour(number)
+    y1, x1, y2, x2 = finding.box
+    size = plate.height / 1.4
+    outline = (
+        f"<g class='bt-finding' data-number='{number}'>"
+        f"<path class='bt-area' d='{path}'/>"
+        f"<path class='bt-halo' d='{path}'/>"
+        f"<path class='bt-contour' d='{path}' stroke='{paint}'/>"
         f"<rect class='bt-box' x='{x1:g}' y='{y1:g}' width='{x2 - x1:g}' "
-        f"height='{y2 - y1:g}' stroke='{colour}'/>"
-        f"<rect class='bt-plate' x='{left:g}' y='{top:g}' width='{long:g}' height='{high:g}'/>"
-        f"<text x='{left + 0.3 * size:g}' y='{top + 1.05 * size:g}' font-size='{size:g}' "
-        f"fill='{colour}'>{label}</text>"
+        f"height='{y2 - y1:g}' stroke='{paint}'/></g>"
     )
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out cells of HTML below their headings."""
-    head = "".join(f"<th scope='col'>{heading}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    label = (
+        f"<g class='bt-label' data-number='{number}'>"
+        f"<rect class='bt-plate' x='{plate.x:g}' y='{plate.y:g}' width='{plate.width:g}' "
+        f"height='{plate.height:g}'/>"
+        f"<text x='{plate.x + 0.3 * size:g}' y='{plate.y + 1.05 * size:g}' font-size='{size:g}' "
+        f"fill='{paint}'>{text}</text></g>"
+    )
+    return outline, label

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import random
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -150,6 +152,94 @@ def test_a_member_that_occurs_twice(tmp_path):
         archive.writestr("x", b"2")
     with pytest.raises(InputError, match="'x' occurs twice"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [("a.png", "A.png"), ("\u00f6.png", "o\u0308.png")])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_some_disks_take_for_one(tmp_path, make, names):
+    archive = make(tmp_path / "a", dict.fromkeys(names, b"x"))
+    with pytest.raises(InputError, match="occurs twice, expected once"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "./"])
+def test_a_member_without_a_name(tmp_path, name):
+    archive = make_zip(tmp_path / "a.zip", {"good": b"1", "xx": b"2"})
+    archive.write_bytes(archive.read_bytes().replace(b"xx", name.encode().ljust(2, b".")))
+    if not name:
+        archive = make_tar(tmp_path / "a.tar", {"good": b"1", "": b"2"})
+    try:
+        unpack(archive, tmp_path / "out")
+    except InputError as error:
+        assert "has no name" in str(error) or "outside" in str(error)
+    assert set(files(tmp_path)) <= {"a.zip", "a.tar", "out/good"}
+
+
+def test_a_zip_member_named_nothing(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x", b"1")
+        archive.filelist[0].filename = ""  # as the directory at the end will say
+    with pytest.raises(InputError, match="member '' has no name|damaged"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 600 + "b", "\u00e7" * 150])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_are_too_long(tmp_path, make, name):
+    archive = make(tmp_path / "a", {"good": b"1", name: b"2"})
+    with pytest.raises(InputError, match="has too long a name") as caught:
+        unpack(archive, tmp_path / "out")
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_header_that_is_read_whole_may_not_be_long(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("a")
+        member.type, member.size = tarfile.GNUTYPE_LONGNAME, 50_000_000
+        archive.fileobj.write(member.tobuf(tarfile.GNU_FORMAT) + bytes(50_000_000))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="a header of 50000384 bytes|neither"):
+        unpack(path, tmp_path / "out", max_ratio=1e6)
+
+
+def test_very_many_members(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 10)
+    archive = make_tar(tmp_path / "a.tar", {str(number): b"" for number in range(20)})
+    with pytest.raises(InputError, match="more than 10 members"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_named_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(InputError, match="this is a named pipe"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_tar_file_that_ends_with_a_zip_file_is_a_tar_file(tmp_path):
+    zipped = make_zip(tmp_path / "a.zip", CONTENT).read_bytes()
+    unpack(make_tar(tmp_path / "a.tar", {"a.zip": zipped}, mode="w"), tmp_path / "out")
+    assert files(tmp_path / "out") == {"a.zip": zipped}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar, lambda p, m: make_tar(p, m, "w")])
+def test_damaged_bytes_are_unpacked_or_refused_in_one_line(tmp_path, make):
+    whole = make(tmp_path / "whole", CONTENT).read_bytes()
+    rng, path = random.Random(1), tmp_path / "archive"
+    for _ in range(3000 if os.environ.get("EXPLORE") else 100):
+        content = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 20])):
+            place = rng.randrange(len(content) - 4)
+            content[place : place + rng.choice([1, 4])] = rng.choice([b"\xff" * 4, b"\0", b"7777"])
+        path.write_bytes(content)
+        try:
+            unpack(path, tmp_path / "out")
+        except InputError as error:
+            assert "\n" not in str(error) and str(path) in str(error)
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"whole", "archive", "out"}
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 def test_encrypted(tmp_path):

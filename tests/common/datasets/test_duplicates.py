@@ -6,17 +6,17 @@ from common.datasets import duplicates
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Six smooth pictures that have nothing in common, uint8 (96, 120, 3)."""
+    """Six smooth images that have nothing in common, uint8 (96, 120, 3)."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (6, 6, 8, 3), np.uint8)
     return [np.kron(scene, np.ones((16, 15, 1), np.uint8)) for scene in coarse]
 
 
 def find(images, **changes):
-    return duplicates.find(images, **{"hash_distance": 20, "side": 32, "ssim": 0.6, **changes})
+    return duplicates.find(images, **{"hash_distance": 20, "size": 32, "ssim": 0.6, **changes})
 
 
-def test_pictures_that_were_marked_or_shifted_are_found_and_no_others(scenes):
+def test_images_that_were_marked_or_shifted_are_found_and_no_others(scenes):
     marked = scenes[0].copy()
     marked[:8, :20] = 255
     images = {"a": scenes[0], **{str(n): scene for n, scene in enumerate(scenes[1:])}, "b": marked}

@@ -21,20 +21,28 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.datasets import archives, manifests, phantoms
+from common.datasets import archives, downloads, manifests, rebuild
 from common.datasets.manifests import find, find_first, load_manifest, matching, verify
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.reading import read_mask, read_rgb, write_png
+from common.imaging.masks import read_mask
+from common.imaging.reading import read_rgb
+from common.imaging.writing import write_png
+from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NAMES = sorted(path.stem for path in manifests.MANIFESTS.glob("*.yaml"))
 WRAPPER = "TNBC_NucleiSegmentation"
 
 
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(downloads, "FIRST_DELAY", 0)
+
+
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom") / "tnbc"
-    phantoms.nuclei(folder, patients=2, images_per_patient=2, size=32)
+    tnbc_phantom.write(folder, patients=2, images_per_patient=2, size=32)
     return folder
 
 
@@ -77,6 +85,11 @@ def server(archive):
         def do_GET(self):
             self.server.asked.append(self.path)
             kind = self.path.split("/")[1]
+            if kind == "firewall":
+                self.send_response(202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body = {
                 "good": whole,
                 "short": whole[: len(whole) // 2],
@@ -157,6 +170,30 @@ def test_the_second_address_is_tried_when_the_first_fails(project, server, archi
     project(entry(server.address, "missing", archive), entry(server.address, "good", archive))
     assert find("tnbc").synthetic
     assert server.asked == ["/missing/TNBC.zip", "/good/TNBC.zip"]
+
+
+def test_an_empty_202_goes_on_to_the_next_address(project, server, archive):
+    project(entry(server.address, "firewall", archive), entry(server.address, "good", archive))
+    assert find("tnbc").synthetic
+    assert server.asked == ["/firewall/TNBC.zip", "/good/TNBC.zip"]
+
+
+def test_a_wrong_content_goes_on_to_the_next_address(project, server, archive):
+    without_checksum = {"url": f"{server.address}/other/TNBC.zip"}
+    project(without_checksum, entry(server.address, "good", archive))
+    assert find("tnbc").synthetic
+    assert server.asked == ["/other/TNBC.zip", "/good/TNBC.zip"]
+
+
+def test_a_fingerprint_of_the_content_stands_in_for_a_checksum(project, server, phantom):
+    project()
+    fingerprint = verify(load_manifest("tnbc"), phantom).fingerprint
+    address = {"url": f"{server.address}/good/TNBC.zip"}
+    data = project(address, fingerprint="0123456789abcdef")
+    assert f"fingerprint {fingerprint}, expected 0123456789abcdef" in failure()
+    assert content(data) == []
+    project(address, fingerprint=fingerprint)
+    assert find("tnbc").fingerprint == fingerprint
 
 
 def test_two_runs_at_once_download_once(project, server, archive):
@@ -267,6 +304,24 @@ def test_data_without_an_address_are_asked_for(project):
     )
     assert "DATA_ROOT" in message
     assert content(data) == []
+
+
+def test_a_data_set_is_made_from_the_archive_of_another(project, server, archive, monkeypatch):
+    def procedure(source, target, lists):
+        assert lists == manifests.MANIFESTS
+        shutil.copytree(source / WRAPPER, target)
+        (target / "PHANTOM.json").unlink()
+
+    monkeypatch.setitem(rebuild.PROCEDURES, "copied", procedure)
+    few = {"Slide_*": 2, "Slide_*/*.png": 4}
+    changes = {"rebuild": "copied", "rebuilt_title": "TNBC again", "expect": few}
+    data = project(entry(server.address, "good", archive), **changes, image_size=[32, 32])
+    found = find("tnbc")
+    assert (found.title, found.folder, found.synthetic) == ("TNBC again", data / "tnbc", False)
+    assert find("tnbc") == found and content(data) == ["tnbc"]
+    shutil.rmtree(data)
+    project(entry(server.address, "good", archive), **{**changes, "rebuild": "unheard_of"})
+    assert "`rebuild` must be one of kvasir_standin, brecahad_30, copied" in failure()
 
 
 # A local copy
@@ -406,6 +461,22 @@ def test_manifests_of_the_project(name):
         ({"colour": "red"}, "unknown key `colour`"),
         ({"archives": [{"checksum": "md5:0"}]}, "`url` is missing"),
         ({"archives": ["https://example.org"]}, "expected the keys url"),
+        ({"archives": [{"url": "file:///etc/passwd"}]}, "`url` must be an address"),
+        ({"archives": [{"url": "https://example.org/.."}]}, "must end in the name of a file"),
+        ({"archives": [{"url": "https://example.org/a", "size": True}]}, "`size` must be a int"),
+        ({"archives": [{"url": "https://example.org/a", "size": -1}]}, "`size` must be a number"),
+        ({"archives": [{"url": "https://example.org/a", "checksum": "md5:0"}]}, "`checksum`"),
+        ({"folder": "../elsewhere"}, "`folder` must be names of folders"),
+        ({"folder": "/etc"}, "`folder`"),
+        ({"layouts": ["a/../../b"]}, "`layouts`"),
+        ({"other_folders": [""]}, "`other_folders`"),
+        ({"expect": {"../*": 1, "Slide_*/*.png": 50}}, "`expect`"),
+        ({"expect": {"Slide_*/*.png": True}}, "`expect`"),
+        ({"expect": {"Slide_*/*.png": -1}}, "`expect`"),
+        ({"image_size": [512, 0]}, "`image_size`"),
+        ({"image_size": [512, True]}, "`image_size`"),
+        ({"fingerprint": "abc"}, "`fingerprint` must be 16 hex digits"),
+        ({"name": "busi"}, "`name` must be that of the file"),
     ],
 )
 def test_a_wrong_key_is_named(project, changes, words):
@@ -514,6 +585,13 @@ def test_any_description_of_phantoms_is_read_or_refused_in_one_line(description)
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["../tnbc", "", "a" * 300, "tnbc\0", "/etc/passwd"])
+def test_a_name_that_is_a_path_is_no_manifest(project, name):
+    project()
+    with pytest.raises(InputError, match="no such manifest"):
+        load_manifest(name)
+
+
 def test_an_unknown_name_lists_the_known_ones(project):
     project()
     with pytest.raises(InputError, match="expected one of: tnbc"):
@@ -541,6 +619,38 @@ def test_command_line_fails_in_one_line(tmp_path, capsys):
         manifests.main(["tnbc", "--data-root", str(tmp_path)])
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_without_a_name_all_data_sets_are_listed_with_their_addresses(phantom, capsys):
+    manifests.main(["--data-root", str(phantom.parent)])
+    printed = capsys.readouterr().out
+    for name in NAMES:
+        assert f"\n{name}: {load_manifest(name).title}" in f"\n{printed}"
+    assert f"here       {phantom}, 9 files, " in printed
+    assert f"not here   {phantom.parent / 'busi'}\n" in printed
+    assert "published  https://datasets.simula.no/downloads/kvasir-seg.zip (46.2 MB)" in printed
+
+
+def test_all_are_fetched_and_those_that_cannot_be_had_are_named(project, server, archive, capsys):
+    project(entry(server.address, "missing", archive))
+    text = (manifests.MANIFESTS / "tnbc.yaml").read_text(encoding="utf-8")
+    for name, kind in (("first", "good"), ("third", "good")):
+        changed = text.replace("name: tnbc", f"name: {name}").replace("/missing/", f"/{kind}/")
+        changed = changed.replace("folder: tnbc", f"folder: {name}")
+        (manifests.MANIFESTS / f"{name}.yaml").write_text(changed, encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        manifests.main(["--all"])
+    shown = capsys.readouterr()
+    assert caught.value.code == 2
+    assert [line.split(":")[0] for line in shown.out.splitlines()] == ["first", "third"]
+    assert shown.err.splitlines()[-1] == "error: without tnbc, for the reasons above"
+    assert content(manifests.DATA) == ["first", "third"]
+
+
+def test_a_copy_may_lie_in_another_folder(project, phantom, tmp_path):
+    project(other_folders=["elsewhere/tnbc"])
+    shutil.copytree(phantom, tmp_path / "root/elsewhere/tnbc")
+    assert find("tnbc", tmp_path / "root").folder == tmp_path / "root/elsewhere/tnbc"
 
 
 # The real data

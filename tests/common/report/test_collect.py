@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from common import files
 from common.errors import InputError
 from common.files import PROJECT
 from common.report import collect
@@ -13,20 +14,10 @@ def gather(project):
 
 def test_everything_about_a_paper_is_found_by_its_place(project):
     alpha, beta = gather(project)
-    assert (alpha.title, alpha.about) == (
-        "Alpha nets",
-        "Paper: A. Lpha, *Nets*, 2020, `code` and <b>more</b>.",
-    )
-    (judged,) = alpha.judged
-    assert judged.command == ("alpha-one", "the first table")
-    assert judged.environment["commit"] == "c0ffee"
-    assert set(judged.verdicts["verdict"]) == {
-        "match",
-        "below",
-        "not comparable",
-        "not run",
-        "within",
-    }
+    assert alpha.heading == "Alpha nets"
+    assert alpha.text == "Paper: A. Lpha, *Nets*, 2020, `code` and <b>more</b>."
+    assert alpha.commands["table1"] == ("alpha-table1", "The first table.")
+    assert alpha.environments["table1"]["commit"] == "c0ffee"
     assert [(beyond.id, beyond.scores) for beyond in alpha.beyond] == [
         ("ablation", True),
         ("odd", False),
@@ -35,7 +26,7 @@ def test_everything_about_a_paper_is_found_by_its_place(project):
     # As published before corrected, though not by the alphabet.
     names = ["figure2-published-quick-seed0.png", "figure2-corrected-quick-seed0.png"]
     assert [figure.path.name for figure in alpha.figures] == names
-    assert alpha.figures[0].caption == "pictures of everything (published, quick, seed0)"
+    assert alpha.figures[0].caption == "Everything in one figure (published, quick, seed0)"
     assert [run.id for run in alpha.runs] == [
         "ensemble-seed0",
         "net-none-published-seed0",
@@ -43,17 +34,35 @@ def test_everything_about_a_paper_is_found_by_its_place(project):
     ]
     assert alpha.runs[0].remarks == {"members": ["one", "two"]}
     assert alpha.runs[1].history["loss"].tolist() == [1.0, 0.5]
-    assert {finding.check for finding in alpha.findings} == {"dice_iou"}
+    assert beta.overview.about.title == "An invented paper"
+    assert not (beta.beyond or beta.figures or beta.runs or beta.settings)
 
 
-def test_a_paper_without_results_or_readme_is_not_run(project):
-    beta = gather(project)[1]
-    assert (beta.title, beta.about) == ("An invented paper", "")
-    assert beta.judged[0].command.target == "beta-one"
-    assert beta.judged[0].results.empty
-    assert beta.judged[0].verdicts["verdict"].tolist() == ["not run"] * 5
-    assert beta.findings
-    assert not (beta.beyond or beta.figures or beta.runs)
+def test_links_lead_to_the_paper_and_to_files_beside_the_report(project):
+    alpha, beta = gather(project)
+    assert alpha.links == ("https://doi.org/10.0/alpha", "", "../reproductions/alpha", "alpha")
+    assert beta.links == ("", "", "../reproductions/beta", "")
+    # Away from the project there are no such files.
+    elsewhere = project.parent / f"{project.name}-results"
+    shutil.copytree(project / "results", elsewhere)
+    assert collect.gather(elsewhere, project)[0].links.folder == ""
+
+
+def test_settings_are_read_with_their_line_and_what_the_paper_says(project):
+    seed, loss, epochs = gather(project)[0].settings
+    assert seed[:2] == ("seed", 5)
+    assert loss == ("loss", 7, "dice", "Loss function.", "", "none is named; usual")
+    assert epochs == ("epochs", 11, "20", "Number of epochs.", "section 2", "")
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("reproductions/*/config.py")), ids=str)
+def test_every_setting_of_a_paper_stands_where_it_is_said_to(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    settings = collect.settings(path)
+    assert len(settings) > 5
+    for setting in settings:
+        assert lines[setting.line - 1].strip().startswith(f"{setting.name}:")
+        assert setting.help
 
 
 def test_results_that_appear_are_found_without_a_change(project):
@@ -69,45 +78,17 @@ def test_figures_come_in_the_order_of_their_numbers(project):
     assert names == ["figure2", "figure2", "figure9", "figure10"]
 
 
-def test_verdicts_on_other_numbers_are_refused(project):
-    path = project / "reproductions/alpha/published/table1.yaml"
-    path.write_text(path.read_text().replace('"0.9001"', '"0.9002"'))
-    with pytest.raises(
-        InputError, match=r"table1_vs_published\.csv: .*published in table1\.yaml; regenerate it"
-    ):
-        gather(project)
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("table1.csv", "row\n"),
         ("odd.csv", 'a,b\n1,"2\n'),
+        ("readings.csv", "row,metric\na,b\n"),
         ("provenance/net-none-published-seed0/history.csv", ""),
         ("provenance/net-none-published-seed0/config.json", "{"),
     ],
 )
 def test_a_damaged_file_is_named(project, name, content):
-    (project / "results/alpha" / name).write_text(content)
+    files.write_text(project / "results/alpha" / name, content)
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
         gather(project)
-
-
-def test_a_makefile_is_read_by_what_its_targets_call():
-    found = collect.commands(PROJECT / "Makefile")
-    assert all(command.meaning and command.target for command in found.values())
-    folders = {path.parent.name for path in PROJECT.glob("reproductions/*/eval.py")}
-    assert {paper for paper, _ in found} == folders
-    assert collect.commands(PROJECT / "no such file") == {}
-
-
-def test_protocols_and_profiles_come_closest_to_the_paper_first():
-    names = ["smoke", "invented", "corrected", "paper", "published", "quick"]
-    assert sorted(names, key=collect.place) == [
-        "published",
-        "corrected",
-        "paper",
-        "quick",
-        "smoke",
-        "invented",
-    ]

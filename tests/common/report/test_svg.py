@@ -30,25 +30,44 @@ def test_a_value_on_the_end_of_a_scale_does_not_lengthen_it():
     assert svg.scale([0.3, 0.7], 0.1) == (pytest.approx(0.3), pytest.approx(0.7))
 
 
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_a_round_scale_encloses_its_values_and_fits_them(values):
+    low, high = svg.round_scale(values)
+    spread = max(values) - min(values)
+    step = (spread or abs(values[0]) or 1.0) / 5
+    assert low <= min(values) + 1e-5 * step
+    assert max(values) <= high + 1e-5 * step
+    assert high > low
+    assert high - low <= spread + 2.1 * step + 1e-9
+
+
 def test_dots_lie_where_their_values_are():
     width, height = svg.DOTS
-    ours = {"published": Dot(0, NAN, NAN), "corrected": Dot(-1, -9, -0.5)}
+    ours = [Dot("published", 0), Dot("corrected", -1, -9, -0.5, title="a <title>")]
     drawing = svg.dots(1, ours, -1, 1)
     places = {circle["class"]: float(circle["cx"]) for circle in elements(drawing, "circle")}
-    assert places == {"published": width / 2, "corrected": 5}
+    assert places == {"published": width / 2, "corrected": 6}
     lines = {
         line["class"]: (float(line["x1"]), float(line["x2"])) for line in elements(drawing, "line")
     }
-    assert lines["printed"] == (width - 5, width - 5)
-    assert lines["gap"] == (5, width / 2)
-    assert lines["whisker corrected"] == (0, 5 + (width - 10) / 4)  # cut off at the edge
+    assert lines["printed"] == (width - 6, width - 6)
+    assert lines["whisker corrected"] == (0, 6 + (width - 12) / 4)  # cut off at the edge
     assert "whisker published" not in lines
+    titles = [part.text for part in ElementTree.fromstring(str(drawing)).iter("title")]
+    assert titles == ["a <title>"]
 
 
-def test_shares_fill_the_width_in_proportion():
-    boxes = elements(svg.shares({"match": 1, "not run": 3}), "rect")
-    assert [(box["class"], float(box["x"])) for box in boxes] == [("match", 0), ("not-run", 40)]
-    assert float(boxes[1]["width"]) == pytest.approx(3 * (float(boxes[0]["width"]) + 1) - 1)
+def test_a_strip_has_a_dot_for_each_value_over_the_band():
+    width, _ = svg.STRIP
+    ours = [Dot("evaluation", value / 10) for value in range(11)]
+    drawing = svg.strip(0.5, (0.25, 0.75), ours, (0, 1))
+    circles = elements(drawing, "circle")
+    assert len(circles) == 11
+    assert [float(circles[place]["cx"]) for place in (0, 5, 10)] == [6, width / 2, width - 6]
+    assert len({circle["cy"] for circle in circles}) > 1  # close ones do not hide each other
+    (band,) = elements(drawing, "rect")
+    assert float(band["width"]) == pytest.approx((width - 12) / 2)
+    assert not elements(svg.strip(0.5, (NAN, NAN), ours, (0, 1)), "rect")
 
 
 def test_a_curve_runs_from_the_first_to_the_last_epoch_and_leaves_gaps_out():

@@ -17,28 +17,28 @@ def draw(path, width, height, noise=False):
     return path
 
 
-def test_a_picture_becomes_an_address_that_holds_it(tmp_path):
+def test_an_image_becomes_an_address_that_holds_it(tmp_path):
     path = draw(tmp_path / "a.png", 300, 100)
-    picture = thumbnails.embed([path])[path]
-    kind, content = picture.source.split(",")
+    small = thumbnails.embed([path])[path]
+    kind, content = small.source.split(",")
     assert kind == "data:image/webp;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
-        assert image.size == (picture.width, picture.height) == (300, 100)
+        assert image.size == (small.width, small.height) == (300, 100)
         assert (
             np.abs(np.asarray(image, int) - (180, 90, 120)).max() <= 8
         )  # of 255, as the compression loses some
-    assert picture.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert thumbnails.embed([path])[path] == picture
+    assert small.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert thumbnails.embed([path])[path] == small
 
 
-def test_wide_pictures_are_reduced_and_small_ones_left(tmp_path):
+def test_wide_images_are_reduced_and_small_ones_left(tmp_path):
     wide, small = draw(tmp_path / "wide.png", 2500, 1000), draw(tmp_path / "small.png", 200, 800)
     found = thumbnails.embed([wide, small])
     assert (found[wide].width, found[wide].height) == (thumbnails.WIDEST, 400)
     assert (found[small].width, found[small].height) == (200, 800)
 
 
-def test_many_pictures_share_what_there_is(tmp_path, monkeypatch):
+def test_many_images_share_what_there_is(tmp_path, monkeypatch):
     monkeypatch.setattr(thumbnails, "PIXELS", 50_000)
     paths = [
         draw(tmp_path / f"{number}.png", 500, 100 * number, noise=True) for number in (1, 2, 3)
@@ -55,13 +55,13 @@ def test_many_pictures_share_what_there_is(tmp_path, monkeypatch):
     ]
 
 
-def test_no_pictures_are_no_problem():
+def test_no_images_are_no_problem():
     assert thumbnails.embed([]) == {}
 
 
 @pytest.mark.parametrize("end", [0, 10, 200])
-def test_a_damaged_picture_is_named(tmp_path, end):
+def test_a_damaged_image_is_named(tmp_path, end):
     path = draw(tmp_path / "figure1.png", 64, 64, noise=True)
     path.write_bytes(path.read_bytes()[:end])
-    with pytest.raises(InputError, match=r"figure1\.png: not a picture; regenerate it"):
+    with pytest.raises(InputError, match=r"figure1\.png: not an image; regenerate it"):
         thumbnails.embed([path])

@@ -1,184 +1,256 @@
-from dataclasses import dataclass, make_dataclass, replace
+"""The driver on a paper without TensorFlow: what is trained, scored, kept and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+import pandas
 import pytest
+from annotated_types import Gt
+from typing_extensions import Annotated
 
+from common import files
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.errors import InputError
-from common.files import PROJECT
-from common.published import schema
 from common.results import experiment, tables
+from common.results.experiment import Count, Paper, Row
 from common.training import runs
+from common.training.settings import Assumed, Given
+from common.training.trainer import Trainer
 
-PUBLISHED = PROJECT / "reproductions/tnbc_linknet/published/table1.yaml"
-REAL = DataSet("tnbc", "TNBC", Path("data"), synthetic=False, fingerprint="0" * 16)
-PHANTOM = replace(REAL, synthetic=True)
+YAML = """\
+id: table1
+title: Results
+paper: A paper
+where: section 4
+data: five images
+metrics:
+  dice: {label: Dice, kind: dice, unit: fraction, aggregation: mean over the test images}
+rows:
+  a: {label: A, source: this paper, values: {dice: "0.80"}}
+  both: {label: Both, source: this paper, values: {dice: "0.85"}}
+open: [the seed]
+"""
+FOLDER = Path()  # of the published tables, set by the fixture
+DATA = DataSet("set", "Five images", Path("data"), synthetic=False, fingerprint="0" * 16)
 
 
 @dataclass(frozen=True)
 class Config:
-    run_id: str = "a"
+    encoder: Annotated[Literal["a", "b"], Given("section 1")] = "a"
+    encoder_weights: Annotated[str, Assumed("silent", ("none",))] = "imagenet"
+    protocol: Literal["published", "corrected"] = "published"
+    profile: Literal["paper", "quick", "smoke"] = "paper"
     seed: int = 0
-    batch_size: int = 2
+    precision: Annotated[str, Assumed("silent")] = "float32"
+    epochs: Annotated[int, Gt(0), Given("section 2")] = 9
+    batch_size: Annotated[int, Gt(0), Assumed("silent", (4,))] = 2
+
+    @property
+    def run_id(self):
+        return runs.readable_id(self, PROFILES[self.profile])
 
 
-def test_synthetic_data_never_reach_the_real_results():
-    request = Request(runs_root=Path("r"), results_root=Path("out"))
-    assert experiment.settle(request, REAL) == request
-    settled = experiment.settle(request, PHANTOM)
-    assert (settled.results_root, settled.runs_root) == (Path("out/demo"), Path("out/demo/runs"))
+PROFILES = {
+    "paper": Config(),
+    "quick": Config(profile="quick", epochs=3),
+    "smoke": Config(profile="smoke", epochs=1),
+}
+SPLIT = {"train": ["1"], "test": ["2", "3", "4", "5"]}
 
 
-def test_material_differences_are_said_in_words():
-    ours = Config(seed=3, batch_size=4)
-    assert experiment.material_differences(ours, Config(), REAL, apart_from=["seed"]) == (
-        "batch size 4 instead of 2",
+class FakeTrainer(Trainer):
+    """Writes the predictions of a training instead of training."""
+
+    asked = []
+
+    @property
+    def paper(self):
+        return "fake"
+
+    @property
+    def folder(self):
+        return FOLDER
+
+    def find_data(self, data_root):
+        return DATA
+
+    def complete(self, config, data_set, runs_root):
+        recorded = {**dataclasses.asdict(config), "data": data_set.fingerprint}
+        run = runs.Run(Path(runs_root) / self.paper / config.run_id, recorded)
+        if run.complete:
+            return run
+        self.asked.append(config.run_id)
+        run.save_split(SPLIT)
+        run.log_session()
+        files.write_text(run.folder / "history.csv", "epoch\n1\n")
+        for number, name in enumerate(SPLIT["test"]):
+            value = 0.7 + 0.02 * number + 0.01 * config.seed + 0.1 * (config.encoder == "b")
+            files.write_text(run.predictions / f"{name}.txt", str(value))
+        run.finish(SPLIT["test"])
+        return run
+
+
+def per_image(behind, config, data_set):
+    lines = []
+    for name in SPLIT["test"]:
+        values = [float((run.predictions / f"{name}.txt").read_text()) for run in behind]
+        lines.append({"id": name, "dice": sum(values) / len(values)})
+    return pandas.DataFrame(lines)
+
+
+def aggregate(table, config):
+    return {"dice": table["dice"].mean()}
+
+
+MEMBERS = (Row("a", {"encoder": "a"}), Row("b", {"encoder": "b"}))
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/table1.yaml").write_text(YAML)
+    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
+    FakeTrainer.asked = []
+    paper = Paper(FakeTrainer(lambda *_: None, PROFILES, ("set",)), per_image, aggregate)
+
+    @paper.table
+    def table1(request):
+        """The only table."""
+        return [MEMBERS[0], Row("both", members=MEMBERS)]
+
+    @paper.table
+    def ours(request):
+        """A table that the paper does not have."""
+        return [Row("a", {"encoder": "a"}, protocols=("corrected",))]
+
+    @paper.counts()
+    def counted(request, data_set):
+        """Images, counted."""
+        yield Count("a", "images", 5)
+
+    return paper
+
+
+@pytest.fixture
+def request_(tmp_path):
+    return Request(
+        runs_root=tmp_path / "runs",
+        results_root=tmp_path / "results",
+        profile="quick",
+        protocol="published",
     )
-    synthetic = experiment.material_differences(Config(), Config(), PHANTOM, apart_from=[])
-    assert synthetic == ("synthetic images instead of the paper's data",)
+
+
+def table_of(request, name="table1"):
+    return tables.read(request.results_root / f"fake/{name}.csv")
+
+
+def test_members_are_trained_once_and_combined(paper, request_, capsys):
+    paper.targets["table1"].run(replace(request_, seeds=(0, 1)))
+    assert sorted(FakeTrainer.asked) == [
+        "a-imagenet-published-quick-float32-seed0",
+        "a-imagenet-published-quick-float32-seed1",
+        "b-imagenet-published-quick-float32-seed0",
+        "b-imagenet-published-quick-float32-seed1",
+    ]
+    table = table_of(request_).set_index("row")
+    assert table.loc["a", "seed_values"] == "0.730000 0.740000"
+    assert table.loc["both", "seed_values"] == "0.780000 0.790000"
+    assert table.loc["a", "images"] == 4
+    assert "[4/4]" in capsys.readouterr().out
+
+
+def test_scores_per_image_and_the_runs_small_files_are_kept(paper, request_):
+    paper.targets["table1"].run(request_)
+    kept = request_.results_root / "fake/provenance"
+    names = sorted(path.name for path in kept.iterdir())
+    rest = "imagenet-published-quick-float32-seed0"
+    assert names == [f"a-{rest}", f"b-{rest}", f"both-{rest}", "table1.json"]
+    assert tables.read_scores(kept / f"both-{rest}/metrics.csv")["dice"][0] == pytest.approx(0.75)
+    members = json.loads((kept / f"both-{rest}/provenance.json").read_text())["members"]
+    assert members == [f"a-{rest}", f"b-{rest}"]
+
+
+def test_provenance_is_not_rewritten_where_nothing_has_changed(paper, request_):
+    paper.targets["table1"].run(request_)
+    path = request_.results_root / "fake/provenance/table1.json"
+    path.write_text("{}")
+    paper.targets["table1"].run(request_)
+    assert path.read_text() == "{}"
+
+
+def test_readings_and_differences_are_told_apart(paper, request_):
+    asked = replace(request_, reading="batch_size=4", encoder_weights="none")
+    paper.targets["table1"].run(asked)
+    line = table_of(request_).iloc[0]
+    assert line["reading"] == "batch_size=4,encoder_weights=none"
+    assert line["differences"] == (
+        "epochs 3; the paper gives 9 (section 2); a shortened training (profile quick)"
+    )
+    paper.targets["table1"].run(replace(asked, profile="paper", seeds=(0,)))
+    line = table_of(request_).query("profile == 'paper'").iloc[0]
+    assert line["differences"] == ""
+
+
+@pytest.mark.parametrize("wrong", ["epochs=3", "seed=1", "batch_size", "batch_size=x", "no=1"])
+def test_a_reading_sets_only_what_the_paper_leaves_open(paper, request_, wrong):
+    with pytest.raises(InputError, match="reading"):
+        paper.targets["table1"].run(replace(request_, reading=wrong))
+
+
+def test_synthetic_and_smoke_results_stay_apart(paper, request_, monkeypatch):
+    paper.targets["table1"].run(replace(request_, profile="smoke"))
+    assert (request_.results_root / "demo/fake/table1.csv").exists()
+    assert not (request_.results_root / "fake").exists()
+    assert not request_.runs_root.exists()
+    phantom = replace(DATA, synthetic=True)
+    monkeypatch.setattr(FakeTrainer, "find_data", lambda *_: phantom)
+    paper.targets["counted"].run(request_)
+    table = tables.read(request_.results_root / "demo/fake/counted.csv")
+    assert table["differences"][0] == experiment.SYNTHETIC
+
+
+def test_a_table_of_ours_is_kept_without_a_comparison(paper, request_, capsys):
+    paper.targets["ours"].run(replace(request_, protocol=None))
+    folder = request_.results_root / "fake"
+    assert sorted(path.name for path in folder.glob("*.csv")) == ["ours.csv"]
+    assert set(table_of(request_, "ours")["protocol"]) == {"corrected"}
+    assert "ours · A table that the paper does not have." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda folder: (folder / "2.txt").unlink(), "2 has no prediction"),
+        (lambda folder: (folder / "9.txt").write_text("1"), "9 has a prediction and is not in"),
+        (lambda folder: (folder / "2.png").write_text("1"), "a second prediction of 2"),
+        (lambda folder: (folder / "2.txt").write_text("1"), "damaged or changed"),
+    ],
+)
+def test_predictions_are_held_against_the_split(paper, request_, change, problem):
+    paper.targets["table1"].run(request_)
+    change(request_.runs_root / "fake/a-imagenet-published-quick-float32-seed0/predictions")
+    with pytest.raises(InputError, match=problem):
+        paper.targets["table1"].run(request_)
 
 
 def test_weights_can_be_given_per_encoder():
     request = Request(encoder_weights="none,vgg16=/data/a=b.h5")
     assert request.weights_for("vgg16") == "/data/a=b.h5"
     assert request.weights_for("vgg19") == "none"
+    assert Request().weights_for("vgg19") is None
     for wrong in ("vgg16=a.h5", "none,vgg16", "none,=a"):
-        with pytest.raises(
-            InputError, match=r"expected imagenet, none or a file, then ENCODER=VALUE"
-        ):
+        with pytest.raises(InputError, match=r"expected imagenet, none or a file, then ENCODER"):
             Request(encoder_weights=wrong).weights_for("vgg16")
 
 
-def test_a_run_folder_is_named_after_the_fields_that_its_configuration_has():
-    fields = {
-        "architecture": "unet",
-        "protocol": "published",
-        "profile": "quick",
-        "precision": "float32",
-    }
-    Named = make_dataclass(
-        "Named", [*((n, str, v) for n, v in fields.items()), ("seed", int, 0), ("width", int, 64)]
-    )
-    assert runs.readable_id(Named(seed=3), Named()) == "unet-published-quick-float32-seed3"
-    assert runs.readable_id(Named(width=8), Named()) == "unet-published-quick-float32-seed0-width=8"
-
-
-def test_a_table_that_the_paper_does_not_have_is_kept_without_a_comparison(tmp_path, capsys):
-    reference = replace(schema.load(PUBLISHED), id="ablation", title="What else")
-    for protocol, value in (("published", 0.5), ("corrected", 0.6), ("corrected", 0.7)):
-        experiment.publish_beyond(reference, scores(protocol, value), tmp_path)
-    assert [path.name for path in tmp_path.glob("*.csv")] == ["ablation.csv"]
-    table = tables.read(tmp_path / "ablation.csv")
-    assert table.groupby("protocol")["mean"].unique().map(list).to_dict() == {
-        "published": [0.5],
-        "corrected": [0.7],
-    }
-    assert "ablation · What else" in capsys.readouterr().out
-
-
-def test_runs_are_finished_in_order(capsys):
-    done = []
-
-    def train(config, *given):
-        assert given == (REAL, Path("r"))
-        done.append(config.run_id)
-        return config
-
-    finished = experiment.ensure(
-        [Config("a"), Config("b")], train, REAL, Request(runs_root=Path("r"))
-    )
-    assert done == ["a", "b"] == [config.run_id for config in finished]
-    assert "[2/2] b" in capsys.readouterr().out
-
-
-def scores(protocol, value):
-    conditions = tables.Conditions(protocol, "paper", "imagenet", "float32", "TNBC", "0" * 16)
-    metrics = ("accuracy", "dsc", "f1", "aji")
-    return [
-        (tables.Score(row, m, value, 0), conditions)
-        for row in ("resnext50", "vgg19", "ensemble")
-        for m in metrics
-    ]
-
-
-def test_a_later_command_replaces_its_blocks_and_keeps_the_others(tmp_path):
-    experiment.publish(PUBLISHED, scores("corrected", 0.5), tmp_path)
-    experiment.publish(PUBLISHED, scores("published", 0.6), tmp_path)
-    table = experiment.publish(PUBLISHED, scores("corrected", 0.7), tmp_path)
-    assert dict(table.groupby("protocol", sort=False)["mean"].first()) == {
-        "published": 0.6,
-        "corrected": 0.7,
-    }
-    assert len(table) == 24
-    comparison = tables.read(tmp_path / "table1_vs_published.csv")
-    assert len(comparison) == 24
-    assert set(comparison["verdict"]) == {"below", "within"}
-    assert "commit" in (tmp_path / "provenance/table1.json").read_text()
-    bytes_before = (tmp_path / "table1.csv").read_bytes()
-    experiment.publish(PUBLISHED, scores("corrected", 0.7), tmp_path)
-    assert (tmp_path / "table1.csv").read_bytes() == bytes_before
-
-
-def test_rows_beyond_the_paper_are_shown_as_such(tmp_path, capsys):
-    extra = [
-        (replace(score, row="vgg16"), conditions)
-        for score, conditions in scores("published", 0.6)[:4]
-    ]
-    table = experiment.publish(PUBLISHED, scores("published", 0.6) + extra, tmp_path)
-    assert set(table[table["row"] == "vgg16"]["in_paper"]) == {"no"}
-    assert "vgg16 (not in paper)" in capsys.readouterr().out
-    assert len(tables.compare(schema.load(PUBLISHED), table)) == 12
-
-
-def test_provenance_is_what_the_run_folder_holds(tmp_path):
-    run = runs.Run(tmp_path / "runs/a", {"seed": 0})
-    for name in experiment.KEPT[1:]:
-        (run.folder / name).write_text(name)
-    experiment.keep_provenance(run, tmp_path / "results")
-    kept = tmp_path / "results/provenance/a"
-    assert sorted(path.name for path in kept.iterdir()) == sorted(experiment.KEPT)
-    assert (kept / "history.csv").read_text() == "history.csv"
-
-
-@dataclass(frozen=True)
-class Network:
-    encoder: str = "vgg16"
-    protocol: str = "published"
-    profile: str = "paper"
-    seed: int = 0
-    encoder_weights: str = "imagenet"
-    precision: str = "float32"
-    batch_size: int = 2
-
-
-def test_a_grid_holds_every_training_by_protocol_then_seed_then_encoder():
-    request = Request(seeds=(0, 3), encoder_weights="none,vgg16=a.h5", precision="mixed_bfloat16")
-    grid = experiment.grid(Network(batch_size=8), request, ["vgg16", "resnext50"])
-    assert [(n.protocol, n.seed, n.encoder) for n in grid] == [
-        (protocol, seed, encoder)
-        for protocol in ("published", "corrected")
-        for seed in (0, 3)
-        for encoder in ("vgg16", "resnext50")
-    ]
-    assert {(n.encoder, n.encoder_weights) for n in grid} == {
-        ("vgg16", "a.h5"),
-        ("resnext50", "none"),
-    }
-    assert {(n.precision, n.batch_size) for n in grid} == {("mixed_bfloat16", 8)}
-
-
-def test_conditions_and_headings_name_weights_by_what_the_runs_recorded(tmp_path):
-    made = [
-        runs.Run(tmp_path / w[:4], {"encoder_weights": w})
-        for w in ("none", "a.h5 (sha256 0123)", "none")
-    ]
-    config = Network(seed=4, encoder_weights="/somewhere/a.h5", batch_size=4)
-    conditions = experiment.conditions(config, Network(), REAL, made, ["split otherwise"])
-    assert conditions.encoder_weights == "none + a.h5 (sha256 0123)"
-    assert conditions.differences == ("split otherwise", "batch size 4 instead of 2")
-    heading = experiment.heading(config, REAL, made)
-    assert (
-        heading == "TNBC · protocol published, profile paper, encoder weights none + a.h5 (sha256 "
-        "0123), seed 4"
-    )
+def test_seeds_are_five_for_the_paper_and_one_elsewhere():
+    assert Request().all_seeds == (0, 1, 2, 3, 4)
+    assert Request(profile="quick").all_seeds == (0,)
+    assert Request(seeds=(7,)).all_seeds == (7,)

@@ -9,24 +9,25 @@ from common.results import figures
 def test_agreement_colours_every_case_once():
     true = np.array([[True, True], [False, False]])
     pred = np.array([[True, False], [True, False]])
-    picture = figures.agreement(true, pred)
-    assert picture[0, 0].tolist() == [255, 255, 255]
-    assert picture[0, 1].tolist() == list(figures.AGREEMENT["missed"])
-    assert picture[1, 0].tolist() == list(figures.AGREEMENT["invented"])
-    assert picture[1, 1].tolist() == [0, 0, 0]
+    image = figures.agreement(true, pred)
+    assert image[0, 0].tolist() == [255, 255, 255]
+    assert image[0, 1].tolist() == list(figures.AGREEMENT["false negative"])
+    assert image[1, 0].tolist() == list(figures.AGREEMENT["false positive"])
+    assert image[1, 1].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_panels_show_every_picture(tmp_path, count):
+def test_panels_show_every_image(tmp_path, count):
     colour = np.zeros((8, 8, 3), np.uint8)
     colour[...] = (10, 200, 30)
     rows = [[colour, np.ones((8, 8), bool)]] * count
-    figures.panels(tmp_path / "a.png", rows, ["input", "truth"], [["one", ""]] * count, "title")
+    figures.panels(
+        tmp_path / "a.png", rows, ["input", "ground truth"], [["one", ""]] * count, "title"
+    )
     pixels = np.array(Image.open(tmp_path / "a.png").convert("RGB")).reshape(-1, 3)
-    share = (pixels == (10, 200, 30)).all(axis=1).sum()
-    assert share == pytest.approx(
-        count * (1.7 * figures.DPI) ** 2, rel=0.2
-    )  # each about 1.7 inches
+    coloured = (pixels == (10, 200, 30)).all(axis=1).sum()
+    one = (1.7 * figures.DPI) ** 2  # an image of 1.7 by 1.7 inches
+    assert coloured == pytest.approx(count * one, rel=0.2)
 
 
 def test_overlay_tints_every_class_but_background():
@@ -67,10 +68,10 @@ def test_bars_are_as_high_as_their_values(tmp_path):
 
 
 def test_a_long_title_is_broken_to_fit(tmp_path):
-    picture = [[np.ones((8, 8), bool)] * 2]
+    row = [np.ones((8, 8), bool)] * 2
     heights = []
     for title in ("short", "a title of many words " * 6):
-        figures.panels(tmp_path / "a.png", picture, ["one", "two"], [["", ""]], title)
+        figures.panels(tmp_path / "a.png", [row], ["one", "two"], [["", ""]], title)
         dark = np.array(Image.open(tmp_path / "a.png").convert("L")) < 100
         heights.append(np.flatnonzero(dark[:80].any(axis=1)).size)
         assert not dark[:, :3].any() and not dark[:, -3:].any()
@@ -87,11 +88,11 @@ def test_steps_draw_the_curve_and_its_marks(tmp_path):
 
 
 def test_a_short_row_of_panels_leaves_no_frame(tmp_path):
-    picture = np.ones((8, 8), bool)
+    image = np.ones((8, 8), bool)
     inks = []
-    for last in ([picture], [picture, ~picture]):
+    for last in ([image], [image, ~image]):
         figures.panels(
-            tmp_path / "a.png", [[picture, picture], last], ["", ""], [["", ""], [""] * 2], "t"
+            tmp_path / "a.png", [[image, image], last], ["", ""], [["", ""], [""] * 2], "t"
         )
         inks.append((np.array(Image.open(tmp_path / "a.png").convert("L")) < 100).sum())
     assert inks[0] < inks[1] / 4

@@ -70,7 +70,10 @@ def test_without_a_driver_only_the_log_is_quietened(loaded, monkeypatch):
 
 
 def test_the_cpu_is_named_and_announced_in_one_line_and_tensorflow_starts_quietly():
-    script = "from common import gpu; cuda.prepare(); cuda.announce(); print(cuda.device_name())"
+    script = (
+        "from common.training import cuda; cuda.prepare(); cuda.announce(); "
+        "print(cuda.device_name())"
+    )
     environment = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }

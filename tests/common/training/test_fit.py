@@ -38,8 +38,11 @@ def batches(epoch):
 fit.start(3)
 layers = keras.layers
 model = keras.Sequential([
-    layers.Conv2D(4, 3, padding="same", input_shape=(8, 8, 3)), layers.BatchNormalization(), layers.ReLU(),
-    *([fit.SpatialDropout2D(0.5, seed=5)] if extras else []), layers.Conv2D(1, 1, activation="sigmoid"),
+    layers.Conv2D(4, 3, padding="same", input_shape=(8, 8, 3)),
+    layers.BatchNormalization(),
+    layers.ReLU(),
+    *([fit.SpatialDropout2D(0.5, seed=5)] if extras else []),
+    layers.Conv2D(1, 1, activation="sigmoid"),
 ])
 model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
 

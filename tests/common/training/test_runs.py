@@ -1,11 +1,14 @@
+import hashlib
 import json
 import multiprocessing
 import subprocess
+from dataclasses import dataclass
+from typing import Tuple
 
-import numpy as np
 import pandas
 import pytest
 
+from common import files
 from common.errors import InputError
 from common.training import runs
 
@@ -50,29 +53,111 @@ def test_two_processes_cannot_work_in_one_folder(tmp_path):
         pass
 
 
-def test_metrics_complete_a_run_and_ids_stay_text(tmp_path):
+@pytest.fixture
+def predicted(tmp_path):
+    """A complete run of three images."""
+    run = runs.Run(tmp_path / "run", {"epochs": 20})
+    for name in IDS:
+        files.write_bytes(run.predictions / f"{name}.png", name.encode())
+    run.finish(IDS)
+    return run
+
+
+IDS = ["01_1", "007", "test/benign (1).a"]
+
+
+def test_predictions_complete_a_run(predicted):
+    predicted.check_predictions(IDS)
+    predicted.check_predictions(reversed(IDS))
+    assert predicted.complete and not predicted.of_earlier_version
+    again = runs.Run(predicted.folder, {"epochs": 20})
+    assert again.complete and runs.is_complete(again.folder)
+    record = json.loads((predicted.folder / "predictions.json").read_text())
+    assert set(record["sha256"]) == set(IDS)
+    assert record["sha256"]["007"] == hashlib.sha256(b"007").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (IDS[:2], r"test/benign \(1\)\.a has a prediction and is not in the split"),
+        ([*IDS, "2"], "2 has no prediction"),
+        ([*IDS, "2", "3", "4"], r"2 \(and 2 more\) has no prediction"),
+        ([*IDS, "007"], "007 stands twice in the split"),
+        ([], r"007 \(and 2 more\) has a prediction and is not in the split"),
+    ],
+)
+def test_predictions_of_other_images_are_named_and_complete_nothing(predicted, ids, problem):
+    for ask in (predicted.check_predictions, predicted.finish):
+        with pytest.raises(InputError, match=f"predictions: {problem}; remove .*run to redo"):
+            ask(ids)
+    (predicted.folder / "predictions.json").unlink()
+    with pytest.raises(InputError, match=problem):
+        predicted.finish(ids)
+    assert not predicted.complete
+
+
+def test_two_predictions_of_one_image_are_named(predicted):
+    files.write_bytes(predicted.predictions / "007.npy", b"")
+    with pytest.raises(InputError, match=r"007\.png: a second prediction of 007"):
+        predicted.check_predictions(IDS)
+
+
+def test_a_prediction_that_has_changed_is_named_with_the_remedy(predicted):
+    path = predicted.predictions / "test/benign (1).a.png"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(InputError, match=r"a\.png: damaged or changed .* remove .*json to predict"):
+        predicted.check_predictions(IDS)
+    (predicted.folder / "predictions.json").unlink()
+    predicted.finish(IDS)  # as when it was predicted again
+    predicted.check_predictions(IDS)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"sha256": []}', '{"sha256": {"007": "a"}}'])
+def test_a_record_that_names_other_files_is_refused(predicted, content):
+    (predicted.folder / "predictions.json").write_text(content)
+    with pytest.raises(InputError, match=r"predictions\.json does not name the files in"):
+        predicted.check_predictions(IDS)
+
+
+def test_half_written_predictions_are_none(predicted):
+    (predicted.predictions / ".partial-abc.png").write_bytes(b"half")
+    predicted.check_predictions(IDS)
+
+
+def test_a_folder_of_an_earlier_version_counts_as_complete(tmp_path):
     run = runs.Run(tmp_path, {})
     assert not run.complete
-    run.save_metrics(pandas.DataFrame({"id": ["01_1", "007"], "dsc": [0.1, 1 / 3]}))
-    assert run.complete
-    assert run.load_metrics()["id"].tolist() == ["01_1", "007"]
-    assert (tmp_path / "metrics.csv").read_bytes() == b"id,dsc\n01_1,0.1\n007,0.3333333333\n"
+    runs.write_csv(tmp_path / "metrics.csv", pandas.DataFrame({"id": ["007"], "dsc": [1 / 3]}))
+    assert run.complete and run.of_earlier_version
+    assert (tmp_path / "metrics.csv").read_bytes() == b"id,dsc\n007,0.3333333333\n"
 
 
-def test_predictions_round_trip_and_damage_is_named(tmp_path):
-    run = runs.Run(tmp_path, {})
-    maps = np.random.default_rng(0).random((5, 7)).astype(np.float32)
-    run.save_prediction("01_1", maps)
-    np.testing.assert_array_equal(run.load_prediction("01_1"), maps)
-    path = tmp_path / "predictions/01_1.npy"
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"01_1\.npy: missing or damaged"):
-        run.load_prediction("01_1")
-    np.save(path, np.array([{}], object), allow_pickle=True)
-    with pytest.raises(
-        InputError, match=r"01_1\.npy: missing or damaged"
-    ):  # pickles are never loaded
-        run.load_prediction("01_1")
+def test_fields_that_an_earlier_version_lacked_have_their_defaults(tmp_path):
+    files.write_json(tmp_path / "config.json", {"epochs": 20})
+    now = {"epochs": 20, "loss": "bce", "grid": (8, 8)}
+    runs.Run(tmp_path, now, defaults=now)
+    with pytest.raises(InputError, match=r"\(loss: 'bce' there, 'dice' asked for\)"):
+        runs.Run(tmp_path, {**now, "loss": "dice"}, defaults=now)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"epochs": 20}
+
+
+@dataclass(frozen=True)
+class Config:
+    epochs: int = 20
+    grid: Tuple[int, int] = (8, 8)
+
+
+def test_a_config_is_rebuilt_from_its_folder(tmp_path):
+    run = runs.Run(tmp_path, {"epochs": 3, "grid": (4, 4), "data": "0" * 16})
+    assert runs.load_config(run.folder, Config) == Config(3, (4, 4))
+    files.write_json(tmp_path / "config.json", {"epochs": 3})
+    assert runs.load_config(run.folder, Config) == Config(3)
+    files.write_json(tmp_path / "config.json", {"epochs": 3, "tiles": "all"})
+    with pytest.raises(InputError, match="tiles: no setting of this paper"):
+        runs.load_config(run.folder, Config)
+    with pytest.raises(InputError, match=r"nowhere/config\.json: no such file"):
+        runs.load_config(tmp_path / "nowhere", Config)
 
 
 def test_a_changed_split_is_refused(tmp_path):

@@ -1,0 +1,80 @@
+"""A trained Keras network that is traced once, whatever it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from common.errors import InputError
+from common.prediction.finished_runs import WEIGHTS
+
+
+class Network:
+    """A network as one `tf.function` of one signature.
+
+    `keras.Model.predict_on_batch` traces again for every new number of images; with one open
+    signature there is one trace. The method has Keras' name, so that the code of the papers, which
+    calls it, takes either.
+
+    Attributes:
+        traces: how often TensorFlow has traced the network.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self.traces = 0
+        signature = tf.TensorSpec(model.input_shape, tf.float32)
+        self._call = tf.function(self._forward, input_signature=[signature])
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Map float32 images (n, H, W, 3), prepared for the network, to its output."""
+        try:
+            return self._call(tf.convert_to_tensor(images, tf.float32)).numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise InputError(
+                "not enough memory on the device; end other programs there, or use --device cpu"
+            ) from None
+
+    def _forward(self, images: tf.Tensor) -> tf.Tensor:
+        self.traces += 1  # Python comes by here only while TensorFlow traces
+        return self.model(images, training=False)
+
+
+def load_weights(model: keras.Model, folder: Path) -> None:
+    """Load the weights of a finished run into a freshly built network.
+
+    Raises:
+        InputError: they are missing, damaged or of another network.
+    """
+    try:
+        model.load_weights(str(folder / WEIGHTS))
+    except (OSError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{folder / WEIGHTS}: not the weights of the network that config.json describes "
+            f"({reason:.200}); name another run, or train it anew"
+        ) from None
+
+
+def describe_scaling(scale: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:
+    """Say in numbers what a linear preparation does to uint8 RGB (…, 3): output channel i is
+    factor[i] times the input channel channels[i], plus offset[i].
+
+    Example:
+        >>> describe_scaling(lambda images: images[..., ::-1] / 2 - 1)["channels"]
+        [2, 1, 0]
+    """
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.uint8)
+    outputs = np.asarray(scale(probes.reshape(4, 1, 1, 3)), np.float64).reshape(4, 3)
+    slopes = (outputs[1:] - outputs[0]) / 255
+    channels = np.abs(slopes).argmax(axis=0)
+    return {
+        "step": "scale",
+        "channels": channels.tolist(),
+        "factor": [round(float(slopes[c, i]), 9) for i, c in enumerate(channels)],
+        "offset": [round(float(value), 6) for value in outputs[0]],
+    }

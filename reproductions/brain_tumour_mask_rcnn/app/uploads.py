@@ -1,0 +1,110 @@
+"""The list of images in a tab: every file that was chosen, and every frame of it, gets an entry,
+those that cannot be read too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from common.errors import InputError
+from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
+
+MEGABYTES = 16  # the most that a file may have
+SIDE = 2048  # an image may have SIDE² pixels; MR slices have up to 1024²
+ENTRIES = 200  # in the list
+TOGETHER = 96  # megabytes of all files in the list
+
+
+@dataclass
+class Entry:
+    """One image of the list.
+
+    Attributes:
+        name: of the file.
+        content: the file's bytes; b"" where it was refused.
+        index: of the frame in the file, from 0.
+        frames: number of frames in the file.
+        problem: why it cannot be examined, a key of the page's texts; "" where it can.
+        size: height and width, once it was read.
+        pixel_area: in mm², where the file tells.
+        found: what the network found; None before it was examined.
+    """
+
+    name: str
+    content: bytes
+    index: int = 0
+    frames: int = 1
+    problem: str = ""
+    size: Optional[Tuple[int, int]] = None
+    pixel_area: Optional[float] = None
+    found: Optional[List[Finding]] = None
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file is a DICOM file."""
+        return self.content[128:132] == b"DICM"
+
+
+@dataclass
+class Uploads:
+    """The list, and which of its entries is shown."""
+
+    entries: List[Entry] = field(default_factory=list)
+
+    @property
+    def megabytes(self) -> float:
+        """Size of all files together; a file with several frames counts once."""
+        files = {id(entry.content): len(entry.content) for entry in self.entries}
+        return sum(files.values()) / (1 << 20)
+
+    def add(self, name: str, content: bytes, size: int) -> Optional[int]:
+        """Append a file.
+
+        Args:
+            name: of the file.
+            content: its bytes; b"" where the browser has kept them back, as the file is too large.
+            size: number of its bytes, as the browser says.
+
+        Returns:
+            The place of its first image, or None where the list has no room for it.
+        """
+        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `pixels`
+
+        place = len(self.entries)
+        if max(size, len(content)) > MEGABYTES << 20:
+            new = [Entry(name, b"", problem="too_many_bytes")]
+        else:
+            number = frames.count(content)
+            new = [Entry(name, content, index, number) for index in range(number)]
+        full = place + len(new) > ENTRIES
+        if full or self.megabytes + len(new[0].content) / (1 << 20) > TOGETHER:
+            return None
+        self.entries += new
+        return place
+
+
+def pixels(entry: Entry) -> Optional[np.ndarray]:
+    """Read the image of an entry, uint8 (H, W, 3), and note its size; None, and the problem noted,
+    where it cannot be read.
+    """
+    # Not at the top: a tab that waits for its first image needs 40 MB less without them.
+    from common.imaging import reading
+    from reproductions.brain_tumour_mask_rcnn.app import frames
+
+    if entry.problem:
+        return None
+    try:
+        alone = frames.single(entry.content, entry.index, entry.frames, entry.name, SIDE * SIDE)
+        image = reading.to_rgb(reading.decode(alone, entry.name, SIDE * SIDE))
+    except reading.TooManyPixels:
+        entry.problem = "too_many_pixels"
+    except (InputError, MemoryError):
+        entry.problem = "unreadable"
+    else:
+        entry.size, entry.pixel_area = image.shape[:2], reading.pixel_area(alone)
+        return image
+    entry.content = b""
+    return None

@@ -1,0 +1,266 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import tifffile
+from PIL import Image
+
+from common.errors import InputError
+from common.files import PROJECT
+from common.imaging.writing import write_png
+from common.prediction import command, objects, predict
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys, grey_predictor):
+    """Runs `medseg predict` with GreyPredictor; gives the exit code and what was printed."""
+    folder = tmp_path / "runs/grey/a"
+    folder.mkdir(parents=True)
+    for name, content in (
+        ("config.json", {"profile": "smoke", "protocol": "published"}),
+        ("environment.json", {"sessions": [{"data": "grey phantoms (synthetic)"}]}),
+        ("predictions.json", {}),
+        ("weights.h5", {}),
+    ):
+        (folder / name).write_text(json.dumps(content))
+
+    def call(*words):
+        words = ["x", *map(str, words), "--runs-root", str(tmp_path / "runs")]
+        if "--out" not in words:
+            words += ["--out", str(tmp_path / "out")]
+        monkeypatch.setattr("sys.argv", words)
+        code = 0
+        try:
+            options = command.parse("grey")
+            predict.run("grey", options, lambda folders: grey_predictor(), lambda folder: (folder,))
+        except SystemExit as exit_:
+            code = exit_.code
+        except InputError as error:
+            code = 2
+            print(f"error: {error}", file=sys.stderr)
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def images(tmp_path, grey):
+    """A folder with three images, one of them further below, and a damaged one."""
+    folder = tmp_path / "in"
+    write_png(folder / "a.png", grey)
+    write_png(folder / "case 1/a.PNG", grey[:40])
+    Image.fromarray(grey).save(folder / "ışık.tif")
+    (folder / "bad.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    return folder
+
+
+def mask(path):
+    return np.array(Image.open(path))
+
+
+def test_a_folder_gives_everything_about_each_image_and_tells_of_the_bad_one(
+    run, images, tmp_path, grey, classes_of
+):
+    code, out, err = run(images, "--save-probabilities")
+    assert code == 1 and err.count("\n") == 1 and "bad.png" in err
+    assert "3 predicted, 1 failed" in out and "SMOKE TRAINING" in out and "newest" in out
+    folder = tmp_path / "out"
+    np.testing.assert_array_equal(mask(folder / "a_mask.png"), classes_of(grey))
+    np.testing.assert_array_equal(mask(folder / "ışık_mask.png"), classes_of(grey))
+    np.testing.assert_array_equal(mask(folder / "case 1_a_mask.png"), classes_of(grey[:40]))
+    level = mask(folder / "a_probability_bright_spot.png")
+    np.testing.assert_array_equal(level >= 128, classes_of(grey) == 2)
+    for name in ("a_overlay.png", "a_instances.png", "a.geojson", "coco.json"):
+        assert (folder / name).exists()
+    table = pandas.read_csv(folder / "objects.csv")
+    assert set(table["name"]) == {"a", "case 1_a", "ışık"}
+    assert table[table["name"] == "a"]["area_px"].sum() == (classes_of(grey) > 0).sum()
+    record = json.loads((folder / "run.json").read_text())
+    assert record["warning"].startswith("SMOKE") and record["synthetic_training_data"]
+    assert record["images"] == {"predicted": 3, "skipped": 0, "failed": 1}
+    assert "bad.png" in record["failed"][0] and record["profile"] == "smoke"
+    assert not list(folder.glob(".partial-*"))
+
+
+def test_what_is_there_is_skipped_and_the_tables_have_it_all_the_same(run, images, tmp_path):
+    (images / "bad.png").unlink()
+    assert run(images)[0] == 0
+    before = (tmp_path / "out/objects.csv").read_bytes()
+    (tmp_path / "out/a_mask.png").unlink()  # as if it had been killed
+    stamp = (tmp_path / "out/ışık_mask.png").stat().st_mtime_ns
+    code, out, _ = run(images, "--skip-existing")
+    assert code == 0 and "1 predicted, 2 skipped" in out
+    assert (tmp_path / "out/ışık_mask.png").stat().st_mtime_ns == stamp
+    assert (tmp_path / "out/objects.csv").read_bytes() == before
+    assert "bad" not in before.decode()
+
+
+def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
+    code, out, _ = run(images, "--pattern", "*.tif")
+    assert code == 0 and "1 predicted" in out
+    listed = tmp_path / "list.txt"
+    listed.write_text("\ufeffin/a.png\n# a remark\nin/nothing.png\n")
+    code, out, err = run(listed, "--out", tmp_path / "second")
+    assert code == 1 and "1 predicted, 1 failed" in out and "nothing.png" in err
+    code, _, err = run(images, "--pattern", "*.xyz", "--out", tmp_path / "third")
+    assert code == 2 and "--pattern *.xyz" in err
+
+
+def test_names_that_are_no_utf8_or_too_long_stop_nothing(run, tmp_path, grey):
+    strange = os.fsdecode(b"x\xfe\n.png")
+    long = "y" * 250 + ".png"
+    for name in (strange, long, "a.png"):
+        write_png(tmp_path / "a.png", grey)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "a.png", tmp_path / "in" / name)
+    code, out, err = run(tmp_path / "in")
+    assert code == 1 and err.count("\n") == 1 and "too long" in err and "2 predicted" in out
+    assert (tmp_path / "out" / "x\\xfe\\n_mask.png").exists()
+    assert len(pandas.read_csv(tmp_path / "out/images.csv")) == 2
+
+
+def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
+    pages = [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    code, _, err = run(tmp_path / "pages.tif")
+    assert code == 1 and "--frame" in err
+    assert run(tmp_path / "pages.tif", "--frame", "all")[0] == 0
+    expected = classes_of(grey[::-1])
+    np.testing.assert_array_equal(mask(tmp_path / "out/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "2", "--out", tmp_path / "second")[0] == 0
+    np.testing.assert_array_equal(mask(tmp_path / "second/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "9", "--out", tmp_path / "third")[0] == 1
+
+
+def test_how_16_bits_became_8_is_kept(run, tmp_path, grey):
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "a.png")
+    assert run(tmp_path / "a.png", "--range", "0,4095")[0] == 0
+    table = pandas.read_csv(tmp_path / "out/images.csv")
+    assert "0 to 4095" in table["grey_levels"][0]
+
+
+def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, classes_of):
+    write_png(tmp_path / "other/a.png", grey[:20])
+    code, _, err = run(images / "a.png", tmp_path / "other/a.png")
+    assert code == 1 and err.count("\n") == 1 and "other/a.png" in err
+    np.testing.assert_array_equal(mask(tmp_path / "out/a_mask.png"), classes_of(grey))
+
+
+def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey, classes_of):
+    write_png(tmp_path / "truth/a_mask.png", grey)
+    for words in (
+        [images, "--out", tmp_path / "truth"],
+        [images / "a.png", "--out", images],
+        [images, "--out", images],
+        [images, "--out", images / "a.png"],
+    ):
+        code, _, err = run(*words)
+        assert code == 2 and err.count("\n") == 1 and "--out" in err
+    np.testing.assert_array_equal(mask(tmp_path / "truth/a_mask.png"), grey)
+
+
+def test_results_of_other_settings_are_not_mixed(run, images, tmp_path):
+    assert run(images / "a.png")[0] == 0
+    assert run(images / "ışık.tif")[0] == 0
+    assert len(pandas.read_csv(tmp_path / "out/images.csv")) == 2
+    code, _, err = run(images / "a.png", "--overlap", "0.5")
+    assert code == 2 and "another way" in err
+
+
+def test_results_inside_the_folder_of_images_are_no_images(run, images):
+    (images / "bad.png").unlink()
+    assert run(images, "--out", images / "results")[0] == 0
+    code, out, _ = run(images, "--out", images / "results")
+    assert code == 0 and "3 predicted" in out
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["a.png", "--overlap", "1"], "--overlap 1"),
+        (["a.png", "--threshold", "2"], "--threshold 2"),
+        (["a.png", "--paper-way", "--overlap", "0.5"], "--overlap"),
+        (["a.png", "--frame", "x"], "--frame x"),
+        (["a.png", "--run", "nowhere"], "--run nowhere"),
+        (["a.png", "--threshold", "0.4"], "--threshold"),
+    ],
+)
+def test_options_that_cannot_be_are_one_line(run, words, told):
+    code, _, err = run(*words)
+    assert code == 2 and err.count("\n") == 1 and told in err
+
+
+def test_without_a_network_the_message_says_how_to_get_one(run, tmp_path):
+    (tmp_path / "runs/grey/a/weights.h5").unlink()
+    code, _, err = run("a.png")
+    assert code == 2 and "medseg train grey" in err and "make demo" in err
+
+
+def test_above_the_limit_objects_are_left_out_and_the_rest_is_there(
+    run, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(objects, "MOST_PIXELS", 1000)
+    code, out, _ = run(images / "a.png")
+    assert code == 0 and out.count("left out") == 1
+    assert (tmp_path / "out/a_mask.png").exists() and (tmp_path / "out/a_overlay.png").exists()
+    assert not (tmp_path / "out/a.geojson").exists()
+    assert "left out" in pandas.read_csv(tmp_path / "out/images.csv")["left_out"][0]
+
+
+MEASURED = """
+    import resource, sys
+    import numpy as np
+    from common.prediction import mapped, one_image, objects
+    from common.prediction.journal import Journal
+    from common.prediction.predictor import Way
+    from common.prediction.source import Item, load
+    from pathlib import Path
+    import runpy
+
+    path, out, stand_in = map(Path, sys.argv[1:])
+    GreyPredictor = runpy.run_path(str(stand_in))["GreyPredictor"]
+    mapped.LARGE = objects.MOST_PIXELS = 1 << 20
+    predictor = GreyPredictor()
+    writing = one_image.Writing(out, "Grey", "", Journal(out, predictor.classes), True)
+    image = load(Item(path, "a"))
+
+    def anonymous():
+        text = Path("/proc/self/status").read_text()
+        return int(text.split("RssAnon:")[1].split()[0]) / 1024
+
+    before = anonymous()
+    highest = [before]
+    tick = lambda count: highest.append(anonymous())
+    one_image.predict(Item(path, "a"), image, predictor, Way(), writing, tick)
+    print(max(highest) - before, anonymous() - before)
+"""
+
+
+def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, classes_of):
+    side = 4200  # 53 MB of pixels, and 53 MB of labels and probabilities together
+    tile = np.kron(np.array([[20, 120], [250, 20]], np.uint8), np.ones((128, 128), np.uint8))
+    tile = np.repeat(tile[..., None], 3, axis=-1)
+    tiles = (tile for _ in range((-(-side // 256)) ** 2))
+    path = tmp_path / "slide.tif"
+    options = {"photometric": "rgb", "compression": "zlib"}
+    tifffile.imwrite(path, tiles, shape=(side, side, 3), dtype=np.uint8, tile=(256, 256), **options)
+    (tmp_path / "out").mkdir()
+    stand_in = Path(__file__).with_name("conftest.py")
+    words = [str(path), str(tmp_path / "out"), str(stand_in)]
+    command = [sys.executable, "-c", textwrap.dedent(MEASURED), *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    highest, after = map(float, done.stdout.split())
+    assert highest < 25 and after < 25
+    with tifffile.TiffFile(tmp_path / "out/a_mask.tif") as tiff:
+        corner = tiff.pages[0].asarray(maxworkers=1)[-300:, -300:]
+    expected = classes_of(np.tile(tile[..., 0], (2, 2)))
+    shift = side % 256
+    np.testing.assert_array_equal(corner[-shift:, -shift:], expected[:shift, :shift])

@@ -1,0 +1,173 @@
+"""Reading what may be no file at all, and locks where the disk has none."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common import files
+from common.errors import InputError
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+
+
+# Reading
+
+
+@settings(max_examples=40)
+@given(plain)
+def test_plain_yaml_is_read_as_the_library_reads_it(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "plain.yaml"
+    text = yaml.safe_dump(value, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+    assert files.read_yaml(path) == yaml.safe_load(text)
+
+
+@given(st.binary(max_size=200) | st.text("[]{}:,-?&*!|>'\"%@ab1 \n\t#", max_size=80))
+def test_any_bytes_are_yaml_or_refused_in_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    try:
+        files.read_yaml(path)
+    except InputError as error:
+        assert str(path) in str(error) and str(error).isprintable()
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in ((tmp_path / "pipe", "named pipe"), ("/dev/zero", "a device")):
+        for read in (files.sha256, files.read_yaml, lambda p: files.read_bytes(p, 100)):
+            with pytest.raises(InputError, match=f"{path}: expected a file, this is .*{words}"):
+                read(path)
+    for path, error in (("", IsADirectoryError), ("none", FileNotFoundError)):
+        with pytest.raises(error) as caught:
+            files.sha256(tmp_path / path)
+        assert caught.value.filename == str(tmp_path / path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "a").open("wb") as stream:
+        stream.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(InputError, match="1099511627776 bytes, expected at most 100"):
+        files.read_bytes(tmp_path / "a", 100)
+    with pytest.raises(InputError, match="expected at most"):
+        files.read_yaml(tmp_path / "a")
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks"])
+@pytest.mark.parametrize("read", [files.sha256, lambda path: files.read_bytes(path, 1 << 30)])
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path, monkeypatch, change, read):
+    path = tmp_path / "a"
+    path.write_bytes(bytes(1000))
+    real, calls = os.fstat, []
+
+    def fstat(handle):  # the writer is faster than the reader
+        facts = real(handle)
+        calls.append(handle)
+        if len(calls) == 2:
+            os.truncate(path, 2000 if change == "grows" else 10)
+        return facts
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    with pytest.raises(InputError, match="changes while it is read"):
+        read(path)
+
+
+@given(st.binary(max_size=100))
+def test_checksums_are_those_of_hashlib(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "sum"
+    path.write_bytes(content)
+    assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+    assert files.checksum(path, "md5") == hashlib.md5(content).hexdigest()
+
+
+# Locks
+
+
+@pytest.fixture(params=["flock", "ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def disk(request, monkeypatch, tmp_path):
+    """A disk with locks, and some without."""
+    if request.param != "flock":
+
+        def refuse(*_):
+            raise OSError(getattr(errno, request.param), "no locks here")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    return tmp_path
+
+
+def test_one_holds_a_lock_and_the_others_wait(disk):
+    inside, most = [], []
+
+    def work(_):
+        with files.locked(disk / ".lock"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    assert most == [1] * 8
+    assert [path.name for path in disk.iterdir()] == [".lock"]
+
+
+def test_who_does_not_wait_is_told(disk):
+    with files.locked(disk / ".lock"), pytest.raises(files.InUse, match="in use by"):
+        files.locked(disk / ".lock", wait=False).__enter__()
+    with files.locked(disk / ".lock", wait=False):
+        pass
+
+
+def test_an_error_releases_the_lock(disk):
+    with pytest.raises(KeyError), files.locked(disk / ".lock"):
+        raise KeyError
+    with files.locked(disk / ".lock", wait=False):
+        pass
+
+
+def test_a_marker_of_a_process_that_has_ended_is_taken_away(disk):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for text in (f"{ended.pid} {os.uname().nodename} 5", f"{os.getpid()} {os.uname().nodename} 5"):
+        (disk / ".lock.held").write_text(text)  # the second: of a process with its number before
+        with files.locked(disk / ".lock", wait=False):
+            pass
+    assert not (disk / ".lock.held").exists() or (disk / ".lock.held").read_text() == text
+
+
+def test_a_marker_of_another_machine_is_respected_and_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    marker = tmp_path / ".lock.held"
+    marker.write_text("7 node5 99\n")
+    with pytest.raises(files.InUse, match=rf"by process 7 on node5; .* remove {marker}"):
+        files.locked(tmp_path / ".lock", wait=False).__enter__()
+    threading.Timer(0.3, marker.unlink).start()
+    with files.locked(tmp_path / ".lock"):
+        assert marker.read_text().split()[0] == str(os.getpid())
+
+
+def test_what_is_no_lock_file_is_named(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        files.locked(tmp_path / ".lock").__enter__()
+    assert caught.value.filename == str(tmp_path / ".lock")

@@ -1,0 +1,95 @@
+"""Many tabs at once."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+
+import pytest
+
+from . import browser
+from .browser import TURKISH, leave, open_tab, received, until, upload
+from .conftest import encoded, plain
+
+GIGABYTE = 1 << 30
+
+
+def memory(server) -> int:
+    """Memory of all processes of the page, what they share counted once."""
+    everything = [server.process, *server.process.children(recursive=True)]
+    return sum(process.memory_full_info().pss for process in everything)
+
+
+def test_ten_tabs_share_one_network_and_little_memory(chromium, tmp_path, scan):
+    started = browser.start(tmp_path, "most_tabs=10")
+    tabs = [chromium.new_context().new_page() for _ in range(10)]
+    for tab in tabs:
+        tab.set_default_timeout(3 * browser.SECONDS * 1000)
+        tab.goto(started.entrance, wait_until="commit")
+    for tab in tabs:
+        tab.get_by_text(TURKISH["choose"]).wait_for()
+    assert len(started.tabs) == 10
+    for tab in tabs:
+        upload(tab, scan)
+    for tab in tabs:
+        tab.locator(".bt-detect").click()
+    for tab in tabs:
+        tab.locator(".bt-findings h2").wait_for()
+    each = [process.memory_full_info().pss for process in started.tabs]
+    assert max(each) < 0.15 * GIGABYTE
+    assert memory(started) < 2 * GIGABYTE  # without TensorFlow; a network adds one or two
+    assert not any("tensorflow" in m.path for p in started.tabs for m in p.memory_maps())
+
+    # One more is refused with a message, until another is closed.
+    more = chromium.new_context().new_page()
+    assert more.goto(started.entrance).ok
+    more.get_by_text("Açık sekme sayısı sınırda (10).").wait_for()
+    assert len(started.tabs) == 10
+    tabs.pop().close(run_before_unload=True)
+    until(lambda: len(started.tabs) == 9)
+    more.reload()
+    more.get_by_text(TURKISH["choose"]).wait_for()
+    for tab in [*tabs, more]:
+        leave(tab)
+    browser.stop(started)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("EXPLORE"), reason="takes minutes; EXPLORE=1 runs it")
+def test_twenty_tabs_and_two_hundred_uploads_are_all_answered(chromium, tmp_path):
+    started = browser.start(tmp_path)
+    first = open_tab(chromium, started)
+    before = memory(started)
+    began, tabs = time.monotonic(), [first]
+    for _ in range(19):
+        tabs.append(open_tab(chromium, started))
+    opened = time.monotonic() - began
+    paths = []
+    for number in range(10):
+        paths.append(tmp_path / f"{number}.png")
+        content = encoded(plain(height=400 + number, width=500))
+        paths[-1].write_bytes(content if number % 4 else content[: len(content) // 2])
+    for tab in tabs:
+        with tab.expect_file_chooser() as chooser:
+            tab.locator(".widget-upload").click()
+        chooser.value.set_files([str(path) for path in paths])
+    for tab in tabs:
+        until(lambda tab=tab: received(tab) == 10, 300)
+        tab.locator(".bt-detect-all:enabled").click()
+    for tab in tabs:
+        until(lambda tab=tab: not tab.locator(".bt-detect-all:enabled").count(), 300)
+        assert tab.locator(".bt-list option").count() == 10
+    most = memory(started)
+    answered = time.monotonic() - began
+    for tab in tabs[1:]:
+        tab.close(run_before_unload=True)
+    until(lambda: len(started.tabs) == 1, 120)
+    gc.collect()
+    after = memory(started)
+    print(
+        f"\n20 tabs open after {opened:.0f} s, 200 uploads answered after {answered:.0f} s; "
+        f"memory {before >> 20} MB with one tab, {most >> 20} with twenty, {after >> 20} after"
+    )
+    assert after < before + 0.15 * GIGABYTE
+    browser.stop(started)

@@ -1,0 +1,80 @@
+"""What a built wheel holds, and the command that it installs."""
+
+import configparser
+import email
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from common.files import PROJECT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = (
+        f"import sys; from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    )
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    source = folder / "source"
+    for name in filter(None, tracked):
+        path = PROJECT / name
+        if path.is_file() and not name.startswith(("results/", "tests/")):
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_code_published_numbers_template_and_style(wheel):
+    names = set(wheel.namelist())
+    for name in (
+        "common/results/verdicts.py",
+        "common/report/template.html.jinja",
+        "common/report/style.css",
+        "reproductions/command.py",
+        "reproductions/tnbc_linknet/published/table1.yaml",
+        "reproductions/brain_tumour_mask_rcnn/app/web/voila/templates/brain_page/style.css",
+    ):
+        assert name in names
+    tables = [name for name in names if "/published/" in name and name.endswith(".yaml")]
+    assert len(tables) == len(list(PROJECT.glob("reproductions/*/published/*.yaml")))
+
+
+def test_the_wheel_declares_what_it_needs(wheel):
+    name = next(name for name in wheel.namelist() if name.endswith("METADATA"))
+    needed = email.message_from_string(wheel.read(name).decode()).get_all("Requires-Dist")
+    always = [one for one in needed if "extra ==" not in one]
+    assert len(always) >= 10
+    assert any(one.startswith("tensorflow==2.9.3") for one in always)
+    assert any(one.startswith("tf-models-official") and "extra ==" in one for one in needed)
+
+
+def test_everything_in_the_lock_s_input_is_declared(wheel):
+    config = configparser.ConfigParser()
+    config.read(PROJECT / "setup.cfg")
+    declared = config["options"]["install_requires"] + config["options.extras_require"]["brain"]
+    for line in (PROJECT / "requirements/base.in").read_text().splitlines():
+        name = line.split("#")[0].split(";")[0].strip()
+        for mark in "<>=!":
+            name = name.partition(mark)[0]
+        # The pin of this one is for a platform's wheels, not a need of the code.
+        if name and name != "tensorflow-io-gcs-filesystem":
+            assert name.lower() in declared.lower(), name
+
+
+def test_the_command_knows_the_papers_without_tensorflow():
+    code = (
+        "import sys; from reproductions import command; command.main(['list']); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tnbc_linknet" in done.stdout and "make tnbc-table1" in done.stdout
