@@ -14,7 +14,7 @@ PROFILE ?=
 READING ?=
 ## TRAIN (no): 1 trains the training readings that are missing; they take as long as a table each
 TRAIN ?=
-## ENCODER_WEIGHTS (paper's): imagenet | none | an .h5 file; none,vgg16=FILE mixes
+## ENCODER_WEIGHTS (paper's): imagenet | none | an .h5 file; none,vgg16=FILE mixes; coco for brain
 ENCODER_WEIGHTS ?=
 ## PRECISION (float32): float32 | mixed_bfloat16 | mixed_float16
 PRECISION ?=
@@ -58,7 +58,8 @@ unexport DATA_ROOT
 endif
 export GPU PYTHON BUNDLE
 # What would change the interpreter or its packages behind the lock's back.
-unexport PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
+unexport PYTHONPATH PYTHONHOME PYTHONPLATLIBDIR PYTHONUSERBASE PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUTF8
+unexport PYTHONINSPECT PYTHONDEVMODE PYTHONCASEOK PYTHONSAFEPATH PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
 export PYTHONIOENCODING := utf-8
 export PYTHONNOUSERSITE := 1
 
@@ -69,7 +70,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup audit readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -79,7 +80,7 @@ list: setup ## papers with their tables and figures
 
 setup: $(READY) ## make .venv with everything in it; happens by itself before the others
 
-.venv/.ready: requirements/dev.txt requirements/uv.txt
+.venv/.ready: requirements/dev.txt requirements/uv.txt setup.cfg
 	@requirements/setup.sh
 
 .venv/.ready-gpu: requirements/dev.txt requirements/uv.txt requirements/gpu.txt
@@ -105,8 +106,14 @@ endef
 $(foreach paper,$(PAPERS),$(eval $(call paper_rules,$(paper))))
 -include $(wildcard reproductions/*/targets.mk)
 
+data: setup ## find or download every data set, and go on after one that cannot be had
+	@$(MODULE) common.datasets.manifests --all $(ROOT_OPTION)
+
 audit: setup ## check the published numbers of all papers: no data, seconds
 	@$(MEDSEG) audit --csv results/audit.csv
+
+claims: setup ## what the papers conclude, with our verdicts
+	@$(MEDSEG) claims
 
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme

@@ -26,7 +26,11 @@ def is_command() -> bool:
 
     Until the module of `python -m` is found, which takes importing its packages, it is called -m.
     """
-    return sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "medseg"
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing and multiprocessing.parent_process():
+        return False  # a part of one: it takes over the arguments, and then the module
+    started = getattr(sys.modules["__main__"], "__file__", None) or ""
+    return sys.argv[:1] == ["-m"] or os.path.basename(started) == "medseg"
 
 
 def _restart_without(foreign: list) -> None:

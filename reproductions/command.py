@@ -135,10 +135,8 @@ COMMANDS: Dict[str, Command] = {
         "draw a figure of the paper from its networks",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
-    "predict": Command("PAPER INPUT… --out DIR [OPTIONS]", "predict images of your own", predict),
-    "evaluate": Command(
-        "PAPER PREDICTIONS TRUTH", "score masks of any tool with the paper's metrics", evaluate
-    ),
+    "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
+    "evaluate": Command("PAPER PREDICTIONS TRUTH", "score masks made by any tool", evaluate),
     "export": Command("RUN [--out DIR]", "write a trained network as ONNX", export),
     "data": Command(
         "PAPER [--data-root DIR]", "find or download its data and verify them", find_data
@@ -160,6 +158,9 @@ COMMANDS: Dict[str, Command] = {
     ),
     "audit": Command(
         "", "check the published numbers against arithmetic", module("common.published.audit")
+    ),
+    "claims": Command(
+        "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
 }

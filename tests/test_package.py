@@ -41,7 +41,7 @@ def test_the_wheel_holds_code_published_numbers_template_and_style(wheel):
         "common/report/style.css",
         "reproductions/command.py",
         "reproductions/tnbc_linknet/published/table1.yaml",
-        "reproductions/brain_tumour_mask_rcnn/app/style.css",
+        "reproductions/brain_tumour_mask_rcnn/app/web/voila/templates/brain_page/style.css",
     ):
         assert name in names
     tables = [name for name in names if "/published/" in name and name.endswith(".yaml")]

@@ -29,7 +29,7 @@ from common.imaging.decoding import Decoded, Mapping, Options, Source
 from common.imaging.levels import GreyRange
 
 MEMORY = 3 << 30  # bytes, beyond what the process needs for itself
-WAITING = 5  # the longest wait for an answer, as a multiple of the computing time
+WAITING = 30  # the longest wait for an answer, as a multiple of the computing time
 _SERVE = "from common.imaging import isolation; isolation.serve()"
 _ERRORS = {kind.__name__: kind for kind in (InputError, limits.TooManyPixels)}
 _serving = False  # whether this is such a process
@@ -93,8 +93,10 @@ def serve() -> None:
 
 def _limit_memory() -> None:
     """Let this process take `MEMORY` beyond what it has; mapped files do not count."""
-    status = Path("/proc/self/status").read_text()
-    used = int(status.split("VmData:")[1].split()[0]) << 10
+    status = Path("/proc/self/status")
+    if not status.exists():  # not on Linux
+        return
+    used = int(status.read_text().split("VmData:")[1].split()[0]) << 10
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = used + MEMORY
     if most != resource.RLIM_INFINITY:
@@ -183,8 +185,10 @@ class _Worker:
 
     def end(self) -> None:
         self.process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.communicate()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 class _Pool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import NamedTuple, Optional
 
@@ -17,7 +16,6 @@ _FRAMES = {
 }
 _ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
-_AFTER_SCAN = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]")  # restart markers belong to a scan
 
 
 class Stream(NamedTuple):
@@ -55,13 +53,13 @@ def measure(content: bytes, name: str) -> Stream:
     while place + 4 <= len(content):
         if content[place] != 0xFF:
             break
+        markers += 1
+        if markers > MOST_MARKERS:
+            raise InputError(f"{name}: a JPEG stream of more than {MOST_MARKERS} markers")
         marker = content[place + 1]
         if marker == 0xFF:
             place += 1
             continue
-        markers += 1
-        if markers > MOST_MARKERS:
-            raise InputError(f"{name}: a JPEG stream of more than {MOST_MARKERS} markers")
         if marker == _END:
             break
         if marker == _START or marker in _ALONE:
@@ -77,11 +75,12 @@ def measure(content: bytes, name: str) -> Stream:
         elif marker == 0xEE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
         elif marker == _SCAN:
-            scans += 1
-            if scans > MOST_SCANS:
-                raise InputError(f"{name}: a JPEG stream of more than {MOST_SCANS} scans")
-            following = _AFTER_SCAN.search(content, place)
-            place = following.end() - 2 if following else len(content)
+            # In the data of scans, 0xFF is followed by 0: these two are markers wherever they are.
+            end = content.find(b"\xff\xd9", place)
+            scans = 1 + content.count(b"\xff\xda", place, end if end > 0 else len(content))
+            break
+    if scans > MOST_SCANS:
+        raise InputError(f"{name}: a JPEG stream of more than {MOST_SCANS} scans")
     if frame is None:
         raise InputError(f"{name}: damaged or truncated image (a JPEG stream without a frame)")
     marker, segment = frame

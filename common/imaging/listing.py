@@ -16,6 +16,7 @@ from common.imaging import formats
 # What systems leave in folders, in lower case, beside names that begin with a dot: .DS_Store, and
 # ._* for each file that macOS copies.
 LEFT_BEHIND = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir")
+CONTENTS = "dicomdir"  # the table of contents of a disk of DICOM files, in lower case
 
 
 def shown(path: Path | str) -> str:
@@ -97,7 +98,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_image(path: Path) -> bool:
     if path.suffix.lower() in formats.SUFFIXES:
         return True
-    if not path.is_file():
+    if path.name.lower() == CONTENTS or not path.is_file():
         return False
     try:
         with path.open("rb") as stream:

@@ -11,8 +11,9 @@ import tyro
 from typing_extensions import Annotated
 
 from common.errors import InputError
+from common.imaging.decoding import Frame
+from common.imaging.levels import GreyRange
 from common.prediction.predictor import Predictor, Way
-from common.prediction.source import Frame
 
 LARGEST_OVERLAP = 0.9
 
@@ -77,6 +78,8 @@ def parse(paper: str, words: Optional[Sequence[str]] = None) -> Options:
     frame = options.chosen_frame
     if frame is not None and frame != "all" and not (isinstance(frame, int) and frame > 0):
         raise InputError(f"--frame {options.frame}: expected a number from 1, or all")
+    if options.grey_range is not None:
+        GreyRange.parse(options.grey_range)
     if not options.inputs:
         raise InputError(f"medseg predict {paper}: name images, folders or lists to predict")
     for path in options.inputs:

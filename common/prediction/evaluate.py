@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import InputError
+from common.imaging.listing import shown
 from common.prediction import label_maps
-from common.prediction.source import printable
 from common.training import runs
 
 Read = Callable[[np.ndarray], Any]  # gives the true mask that belongs to a predicted one
@@ -63,7 +63,7 @@ def parse(paper: str, words: Optional[Sequence[str]] = None) -> Options:
     options = tyro.cli(Options, prog=f"medseg evaluate {paper}", args=words)
     for path in (options.predictions, options.truth):
         if not path.is_dir():
-            raise InputError(f"{printable(path)}: no such folder, expected one of masks")
+            raise InputError(f"{shown(path)}: no such folder, expected one of masks")
     return options
 
 
@@ -81,7 +81,7 @@ def same_size(path: Path, truth: np.ndarray, predicted: np.ndarray) -> np.ndarra
     if truth.shape != predicted.shape:
         sizes = [f"{width}x{height}" for height, width in (truth.shape, predicted.shape)]
         raise InputError(
-            f"{printable(path)}: the true mask is {sizes[0]}, the predicted one {sizes[1]}"
+            f"{shown(path)}: the true mask is {sizes[0]}, the predicted one {sizes[1]}"
         )
     return truth
 
@@ -98,7 +98,7 @@ def run(paper: str, options: Options, scoring: Scoring) -> None:
     if not matched:
         first = next(iter(predictions))
         raise InputError(
-            f"{printable(options.truth)}: no true mask has the name of a predicted one, such as "
+            f"{shown(options.truth)}: no true mask has the name of a predicted one, such as "
             f"{first!r}"
         )
     lines: List[pandas.DataFrame] = []
@@ -112,7 +112,7 @@ def run(paper: str, options: Options, scoring: Scoring) -> None:
             failed += 1
             print(f"error: {error}", file=sys.stderr)
     if not lines:
-        raise InputError(f"{printable(options.predictions)}: none of its masks could be scored")
+        raise InputError(f"{shown(options.predictions)}: none of its masks could be scored")
     table = pandas.concat(lines, ignore_index=True)
     summary = scoring.aggregate(table)
     path = options.csv or options.predictions / "scores.csv"

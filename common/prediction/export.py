@@ -16,9 +16,9 @@ import tyro
 
 from common import files
 from common.errors import InputError
+from common.imaging.listing import shown
 from common.prediction import finished_runs, masks, worth
 from common.prediction.predictor import Member, Predictor
-from common.prediction.source import printable
 from common.prediction.worth import Worth
 
 OPSET = 13
@@ -43,7 +43,7 @@ def parse(words: Optional[Sequence[str]] = None) -> Options:
     """
     options = tyro.cli(Options, prog="medseg export", args=words)
     if not finished_runs.is_finished(options.run):
-        raise InputError(f"{printable(options.run)}: not the folder of a finished training")
+        raise InputError(f"{shown(options.run)}: not the folder of a finished training")
     return options
 
 
@@ -56,7 +56,7 @@ def paper_of(run: Path, papers: Sequence[str]) -> str:
     name = run.resolve().parent.name
     if name not in papers:
         raise InputError(
-            f"{printable(run)}: expected to lie in a folder named after its paper, one of "
+            f"{shown(run)}: expected to lie in a folder named after its paper, one of "
             f"{', '.join(papers)}"
         )
     return name

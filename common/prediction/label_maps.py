@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from common.errors import InputError
-from common.prediction.source import printable
+from common.imaging.listing import shown
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # of masks; JPEG would change their values
 MARK = "_mask"  # ends the names of masks that lie beside other results
@@ -31,10 +31,10 @@ def find(folder: Path) -> Dict[str, Path]:
     for path in marked or files:
         name = path.stem[: -len(MARK)] if marked else path.stem
         if name in found:
-            raise InputError(f"{printable(path)}: {found[name]} has the same name; rename one")
+            raise InputError(f"{shown(path)}: {found[name]} has the same name; rename one")
         found[name] = path
     if not found:
-        raise InputError(f"{printable(folder)}: no masks ({', '.join(SUFFIXES)}) in this folder")
+        raise InputError(f"{shown(folder)}: no masks ({', '.join(SUFFIXES)}) in this folder")
     return found
 
 
@@ -52,7 +52,7 @@ def read(path: Path, classes: int) -> np.ndarray:
     if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]  # grey as equal colours
     if values.ndim != 2:
-        raise InputError(f"{printable(path)}: expected a mask of one channel, got colours")
+        raise InputError(f"{shown(path)}: expected a mask of one channel, got colours")
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     present = np.unique(values)
@@ -62,7 +62,7 @@ def read(path: Path, classes: int) -> np.ndarray:
         return (values > 0).astype(np.uint8)
     listed = ", ".join(map(str, present[:6])) + (", …" if len(present) > 6 else "")
     also = ", 0/255, or an instance map of 16 bits" if classes == 1 else ""
-    raise InputError(f"{printable(path)}: expected the values 0 to {classes}{also}; got {listed}")
+    raise InputError(f"{shown(path)}: expected the values 0 to {classes}{also}; got {listed}")
 
 
 def _values(path: Path) -> np.ndarray:
@@ -75,7 +75,7 @@ def _values(path: Path) -> np.ndarray:
             return np.array(image)
     except Exception as error:  # whatever the damage leads the decoder to
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{printable(path)}: not a readable mask ({reason:.200})") from None
+        raise InputError(f"{shown(path)}: not a readable mask ({reason:.200})") from None
 
 
 def match(predictions: Dict[str, Path], truths: List[str]) -> Dict[str, str]:

@@ -32,7 +32,12 @@ class Network:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Map float32 images (n, H, W, 3), prepared for the network, to its output."""
-        return self._call(tf.convert_to_tensor(images, tf.float32)).numpy()
+        try:
+            return self._call(tf.convert_to_tensor(images, tf.float32)).numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise InputError(
+                "not enough memory on the device; end other programs there, or use --device cpu"
+            ) from None
 
     def _forward(self, images: tf.Tensor) -> tf.Tensor:
         self.traces += 1  # Python comes by here only while TensorFlow traces

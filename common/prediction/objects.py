@@ -11,7 +11,7 @@ from common.prediction.predictor import Found, TargetClass
 from common.training.predictions import probabilities
 
 MOST_PIXELS = 100_000_000  # of an image whose objects are told apart
-MOST_OBJECTS = 500_000  # of an image; more are noise, and would fill memory
+MOST_OBJECTS = 200_000  # of an image; more are noise, and would fill memory
 _BAND = 1 << 10  # rows
 
 

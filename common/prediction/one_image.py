@@ -11,7 +11,6 @@ from typing import Any, Dict, Iterator, List, Optional
 import numpy as np
 
 from common.errors import InputError
-from common.imaging.listing import shown
 from common.prediction import coco, dicom_seg, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
 from common.prediction.objects import Instances, Object
@@ -78,7 +77,7 @@ def predict(
             line["left_out"] = TOO_LARGE
             line["notes"].append(TOO_LARGE)
         _write_maps(item, image, predictor, maps, writing)
-        if image.is_dicom:
+        if image.is_dicom and item.frame is None:
             _write_segmentation(line, item, predictor, maps, writing)
         line["seconds"] = round(time.monotonic() - began, 1)
         notes = line.pop("notes")
@@ -108,7 +107,7 @@ def _describe(item: Item, image: Loaded, predictor: Predictor, maps: Maps) -> Di
     pixels = maps.labels.size
     fractions = {one.name: float(counts[one.value] / pixels) for one in predictor.classes}
     return {
-        "name": shown(item.name),
+        "name": item.name,
         "file": item.shown,
         "width": width,
         "height": height,

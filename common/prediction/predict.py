@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
@@ -9,13 +10,14 @@ from typing import Any, Callable, Dict, List, Sequence
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.imaging.levels import GreyRange
 from common.imaging.listing import shown
 from common.prediction import command, finished_runs, masks, one_image, record, source, worth
 from common.prediction.command import Options
 from common.prediction.journal import Journal
 from common.prediction.one_image import Writing
 from common.prediction.predictor import Predictor
-from common.prediction.source import Item
+from common.prediction.source import Item, Loaded
 
 MANY_TILES = 8  # from which an image has a bar of its own
 Load = Callable[[Sequence[Path]], Predictor]
@@ -55,7 +57,10 @@ def run(paper: str, options: Options, load: Load, partners: finished_runs.Partne
     record.write(options.out, about, batch.counts, [])
     try:
         batch.predict(items)
-    finally:  # also when it is interrupted: what is done is done
+    except KeyboardInterrupt:
+        print("what is done is kept: add --skip-existing to go on from here", file=sys.stderr)
+        raise
+    finally:
         journal.write_tables(f"{predictor.title}; {value.warning or worth.USE}")
         record.write(options.out, about, batch.counts, batch.failures)
     batch.summarise()
@@ -66,6 +71,7 @@ class _Batch:
 
     def __init__(self, predictor: Predictor, options: Options, writing: Writing):
         self.predictor, self.options, self.writing = predictor, options, writing
+        self.grey_range = GreyRange.parse(options.grey_range) if options.grey_range else None
         self.counts = {"predicted": 0, "skipped": 0, "failed": 0}
         self.failures: List[str] = []
         self.taken: Dict[str, Item] = {}
@@ -99,17 +105,25 @@ class _Batch:
             self.counts["skipped"] += 1
             return
         try:
-            line = self._predict(item)
+            image = source.load(item, self.grey_range)
         except InputError as error:
             self._fail(str(error))
+            return
+        try:
+            line = self._predict(item, image)
+        except InputError as error:
+            self._fail(f"{item.shown}: {error}")
         except MemoryError:
             self._fail(f"{item.shown}: not enough memory for it")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self._fail(f"{item.shown}: the names of its results would be too long; rename it")
         else:
             self.counts["predicted"] += 1
             _tell(item, line)
 
-    def _predict(self, item: Item) -> Dict[str, Any]:
-        image = source.load(item, self.options.grey_range)
+    def _predict(self, item: Item, image: Loaded) -> Dict[str, Any]:
         shape = image.pixels.shape[:2]
         steps = self.predictor.steps(shape, self.options.way)
         with tqdm(

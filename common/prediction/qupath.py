@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import Any, Dict, Iterable, Sequence
 
-import geojson
 import numpy as np
 import shapely
 
@@ -37,7 +36,7 @@ def outline(one: Object) -> shapely.Geometry:
     return shapely.union_all(runs).simplify(0)  # without the points on straight edges
 
 
-def feature(one: Object, target: TargetClass, image: str) -> geojson.Feature:
+def feature(one: Object, target: TargetClass, image: str) -> Dict[str, Any]:
     """Describe an object as QuPath does; its id is the same whenever it is written."""
     identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{image}#{one.number}")
     properties = {
@@ -47,8 +46,12 @@ def feature(one: Object, target: TargetClass, image: str) -> geojson.Feature:
         "measurements": {"Area px": one.area, "Mean probability": round(one.probability, 4)},
         "isLocked": False,
     }
-    geometry = shapely.geometry.mapping(outline(one))
-    return geojson.Feature(str(identity), geometry, properties)
+    return {
+        "type": "Feature",
+        "id": str(identity),
+        "geometry": shapely.geometry.mapping(outline(one)),
+        "properties": properties,
+    }
 
 
 def write(
@@ -59,11 +62,6 @@ def write(
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         for place, one in enumerate(objects):
-            text = geojson.dumps(feature(one, targets[one.value], image))
+            text = json.dumps(feature(one, targets[one.value], image))
             stream.write(("," if place else "") + "\n" + text)
         stream.write("\n]}\n")
-
-
-def read(path: Path) -> geojson.FeatureCollection:
-    """Read back what `write` wrote."""
-    return geojson.GeoJSON.to_instance(json.loads(path.read_text(encoding="utf-8")))

@@ -15,7 +15,7 @@ from common.prediction.worth import USE, Worth
 from common.training import runs
 
 NAME = "run.json"
-LIBRARIES = ("pydicom", "tifffile", "highdicom", "pycocotools", "shapely", "geojson")
+LIBRARIES = ("pydicom", "tifffile", "highdicom", "pycocotools", "shapely")
 SAME = ("paper", "network", "way")  # all results in a folder have these in common
 
 

@@ -1,27 +1,26 @@
-"""The images that a user names: files, folders and lists, and what is read of one file.
-
-This is the one place that asks `common.imaging` for files, frames and grey levels.
-"""
+"""The images that a user names: files, folders and lists, and what is read of one file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from common.errors import InputError
 from common.imaging import listing, reading
+from common.imaging.decoding import Frame
 from common.imaging.levels import GreyRange
 from common.imaging.listing import result_name, shown
 
 LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
-Frame = Union[int, str, None]
 
 
 class Item(NamedTuple):
-    """One image to predict: its file, the name of its results, and its frame from 1 if chosen."""
+    """One image to predict: its file, the printable name of its results, and its frame from 1 if
+    one is chosen.
+    """
 
     path: Path
     name: str
@@ -61,17 +60,17 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     """
     for path in inputs:
         if path.suffix.lower() in LISTS and path.is_file():
-            yield from (Item(listed, result_name(listed)) for listed in _listed(path))
+            yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))
         elif path.is_dir():
-            found = listing.images(path.resolve(), pattern)
-            within = [one for one in found if out.resolve() not in one.parents]
+            found = listing.images(path, pattern)
+            within = [one for one in found if out.resolve() not in one.resolve().parents]
             if not within:
                 raise InputError(f"{shown(path)}: no image matches --pattern {pattern} in it")
             for one in within:
-                parents = one.relative_to(path.resolve()).parent.parts
-                yield Item(one, "_".join([*parents, result_name(one)]))
+                parents = one.relative_to(path).parent.parts
+                yield Item(one, shown("_".join([*parents, result_name(one)])))
         else:
-            yield Item(path, result_name(path))
+            yield Item(path, shown(result_name(path)))
 
 
 def frames(item: Item, frame: Frame) -> List[Item]:
@@ -82,30 +81,27 @@ def frames(item: Item, frame: Frame) -> List[Item]:
     """
     if frame is None:
         return [item]
-    if frame == "all":
-        total = reading.count_frames(item.path)
-        if total == 1:
-            return [item]
-        digits = len(str(total))
-        return [
-            Item(item.path, f"{item.name}_frame{number:0{digits}d}", number)
-            for number in range(1, total + 1)
-        ]
-    return [Item(item.path, f"{item.name}_frame{frame}", int(frame))]
+    if isinstance(frame, int):
+        return [Item(item.path, f"{item.name}_frame{frame}", frame)]
+    total = reading.count_frames(item.path)
+    digits = len(str(total))
+    return [
+        Item(item.path, f"{item.name}_frame{number:0{digits}d}", number)
+        for number in range(1, total + 1)
+    ]
 
 
-def load(item: Item, grey_range: Optional[str] = None) -> Loaded:
+def load(item: Item, grey_range: Optional[GreyRange] = None) -> Loaded:
     """Read an image.
 
     Args:
         item: the file, and its frame.
-        grey_range: the values that become black and white, such as "0,4095" or "1%,99%".
+        grey_range: the values that become black and white; None for the format's rule.
 
     Raises:
         InputError: it is no whole image of a known format, or one that needs a choice.
     """
-    wanted = GreyRange.parse(grey_range) if grey_range else None
-    image = reading.read(item.path, item.frame, wanted)
+    image = reading.read(item.path, item.frame, grey_range)
     return Loaded(image.pixels, image.levels, image.pixel_area, image.format == "DICOM")
 
 

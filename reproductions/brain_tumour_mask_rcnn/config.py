@@ -59,8 +59,8 @@ class Config:
     encoder_weights: Annotated[
         str, Assumed("no initial weights are named; public notebooks start from COCO's", ("none",))
     ] = "imagenet"
-    """Initial weights: imagenet, none or an .h5 file, Keras' of the backbone without top or
-    Matterport's of the whole network.
+    """Initial weights: imagenet, coco (Matterport's of the whole network), none, or an .h5 file:
+    Keras' of the backbone without top, or one like Matterport's.
     """
     weights_layout: Annotated[
         Literal["keras", "matterport"], Assumed("follows from the weights file")

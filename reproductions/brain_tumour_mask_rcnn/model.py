@@ -258,7 +258,7 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     5.
     """
     if weights not in (None, "imagenet"):
-        weights_files.check(Path(weights))
+        _check_file(Path(weights), config.encoder)
     image = keras.Input(shape)
     # Model Garden's images are RGB over ImageNet's mean and deviation, Keras' weights expect BGR
     # over its mean alone.
@@ -288,6 +288,15 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     backbone = keras.Model(image, levels, name=config.encoder)
     backbone.output_specs = {level: output.shape for level, output in levels.items()}
     return backbone
+
+
+def _check_file(path: Path, encoder: str) -> None:
+    """Look through a file before Keras loads it."""
+    try:
+        weights_files.check(path)
+    except InputError as error:
+        reason = str(error).partition(": ")[2]
+        raise InputError(f"{path}: not Keras weights of {encoder} without top ({reason})") from None
 
 
 def _small_resnet(image: tf.Tensor, blocks: Tuple[int, ...], weights: Optional[str]) -> keras.Model:

@@ -193,6 +193,22 @@ def test_who_only_imports_the_package_keeps_variables_and_signals(tmp_path):
     assert not common.is_command()
 
 
+def test_the_parts_of_a_command_are_none(tmp_path):
+    """A process that multiprocessing starts has the arguments of its parent."""
+    (tmp_path / "medseg").write_text(
+        "import multiprocessing, sys\n"
+        f"sys.path.insert(0, {str(PROJECT)!r})\n"
+        "import common\n"
+        "if __name__ == '__main__':\n"
+        "    print(common.is_command())\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.apply(common.is_command))\n"
+    )
+    command = [sys.executable, str(tmp_path / "medseg")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("True\nFalse\n", "")
+
+
 def test_nobody_reads_the_end(tmp_path):
     audit = f"{sys.executable} -m common.published.audit | head -1; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", audit], cwd=PROJECT, capture_output=True, text=True)

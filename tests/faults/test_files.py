@@ -17,9 +17,7 @@ import tifffile
 from PIL import Image
 
 from common.datasets import manifests
-from common.imaging.reading import read_rgb
 from common.imaging.writing import write_png
-from reproductions.busi_resnext_unet import predict
 
 PAPERS = ("tnbc", "busi", "brecahad", "polyp", "brain")
 MASKED = ("tnbc", "busi", "polyp")
@@ -130,15 +128,6 @@ def test_names_with_spaces_and_turkish_letters_are_like_any_other(broken, paper,
     place = unicodedata.normalize(form, "Göğüs ışını İĞŞÇ (2. kopya)")
     path, read = broken(paper, lambda path: None, place=place)
     assert place in str(path) and read()
-
-
-def test_results_are_written_under_such_names(tmp_path):
-    path = tmp_path / "hasta ışığı İ 1.png"
-    write_png(path, np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
-    predict.predict(
-        path, lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0] // 128], tmp_path
-    )
-    assert read_rgb(tmp_path / "hasta ışığı İ 1_mask.png").shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,15 @@ from common.cli import Request
 from common.errors import exits_cleanly
 from common.files import PROJECT
 from common.imaging.writing import write_png, write_tiff
+from common.prediction import mapped, one_image
+from common.prediction.journal import Journal
+from common.prediction.one_image import Writing
+from common.prediction.predictor import Member, Way
+from common.prediction.source import Item, Loaded
 from common.results import experiment
 from common.training import predictions, runs
-from reproductions.busi_resnext_unet import predict
+from reproductions.busi_resnext_unet import predictor as busi
+from reproductions.busi_resnext_unet.config import Config as BusiConfig
 from reproductions.tnbc_linknet import eval as tnbc
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
@@ -140,15 +146,22 @@ def test_a_disk_that_is_really_full_or_read_only(disk, fails):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
-@pytest.mark.parametrize("overlap", [0, 0.5])
-def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, tmp_path, overlap):
-    write_png(tmp_path / "a.png", np.zeros((300, 300), np.uint8))
-    on_patches = lambda patches: np.eye(3, dtype=np.float32)[patches[..., 0]]  # noqa: E731
-    fails(
-        lambda: predict.predict(tmp_path / "a.png", on_patches, disk, overlap),
-        "No space left on device",
-    )
-    assert not list(disk.iterdir())
+@pytest.mark.parametrize("large", [False, True])
+def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, large):
+    if large:  # its maps lie on the disk as well
+        monkeypatch.setattr(mapped, "LARGE", 1000)
+    network = types.SimpleNamespace(predict_on_batch=lambda images: images)
+    predictor = busi.LesionPredictor(Member(disk, BusiConfig(encoder_weights="none"), network))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
+
+    def predict():
+        image = Loaded(noise, "as stored", None, False)
+        item = Item(disk / "a.png", "a")
+        one_image.predict(item, image, predictor, Way(), writing, lambda count: None)
+
+    fails(predict, "No space left on device")
+    assert not list(disk.glob(".partial-*")) and not list(disk.glob("*mask*"))
 
 
 @pytest.mark.parametrize(

@@ -612,7 +612,7 @@ def test_images_of_many_kinds_give_a_mask_and_an_overlay(tmp_path, name, shape):
 def test_dicom_is_read_and_a_huge_image_is_refused(tmp_path, monkeypatch):
     predict.predict(Path(get_testdata_file("CT_small.dcm")), fixed, tmp_path)
     assert read_mask(tmp_path / "CT_small_mask.png").shape == (128, 128)
-    monkeypatch.setattr(predict.reading, "LARGE", 100)
+    monkeypatch.setattr(predict.limits, "LARGE", 100)
     Image.new("L", (20, 20)).save(tmp_path / "b.png")
     with pytest.raises(InputError, match=r"b\.png: expected at most 100 pixels, got 20x20"):
         predict.predict(tmp_path / "b.png", fixed, tmp_path)

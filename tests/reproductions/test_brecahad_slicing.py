@@ -752,7 +752,7 @@ def test_scores_by_hand():
     assert scores["share_predicted"] == pytest.approx(1025 / 3072)
     assert (scores["nuclei_precision"], scores["nuclei_recall"], scores["nuclei_f1"]) == (0, 0, 0)
     nuclei = (("a", "test", 6, 2, 3), ("b", "test", 3, 1, 0), ("c", "train", 9, 9, 9))
-    lines = [(tile_id, part, 1, 0, 0, 0, *counts) for tile_id, part, *counts in nuclei]
+    lines = [(tile_id, part, 1, 0, 0, 0, *counts, 0.0, 0.0) for tile_id, part, *counts in nuclei]
     scores = metrics.aggregate(pandas.DataFrame(lines, columns=table.columns), TINY)
     assert scores["nuclei_precision"] == pytest.approx(9 / 12)
     assert scores["nuclei_recall"] == pytest.approx(9 / 12)

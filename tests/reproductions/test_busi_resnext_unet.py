@@ -7,27 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.data import get_testdata_file
 from tensorflow import keras
 
 from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
-from common.imaging import limits
 from common.imaging.masks import read_mask
 from common.imaging.reading import read_rgb
 from common.imaging.writing import write_png
 from common.published import schema
-from common.training import fit, predictions
-from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predict
+from common.training import fit
+from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model
 from reproductions.busi_resnext_unet import phantom as busi_phantom
 from reproductions.busi_resnext_unet.config import (
     CLASSES,
-    COLOURS,
     ENCODERS,
     PATCH,
     PROFILES,
@@ -59,6 +55,10 @@ def folder(data_root):
 def copy(folder, tmp_path):
     """A data set that a test may damage."""
     return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def grey(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def sample(mask, sample_id="benign (1)"):
@@ -459,111 +459,12 @@ def test_a_training_leaves_all_that_the_tables_and_figures_need(finished, data_r
     )
 
 
-def test_a_finished_training_predicts_files_as_it_predicted_its_test_images(
-    finished, folder, tmp_path
-):
-    network, config = model.load(finished.folder)
-    assert config == TINY
-    image_id = finished.split["test"][0]
-    predict.predict(data.find(folder)[image_id].image, model.on_patches(network, config), tmp_path)
-    expected = predictions.load_classes(finished, f"merged/{image_id}")
-    np.testing.assert_array_equal(np.array(Image.open(tmp_path / f"{image_id}_mask.png")), expected)
-
-
 @pytest.mark.parametrize("content", [None, "{}", "no json"])
 def test_a_folder_that_is_no_finished_training_is_refused(tmp_path, content):
     if content:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(InputError, match=str(tmp_path)):
         model.load(tmp_path)
-
-
-# Prediction on any image
-
-
-def bright(patches):
-    """Stands in for a network: dark is background, middle grey benign, bright malignant."""
-    assert patches.shape[1:] == (PATCH, PATCH, 3) and patches.dtype == np.uint8
-    return np.eye(3, dtype=np.float32)[np.digitize(patches[..., 0], (85, 170))]
-
-
-def grey(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def mask_of(path):
-    return np.array(Image.open(path))
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (40, 30), (256, 256), (300, 520)])
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_images_of_any_size_give_a_mask_and_an_overlay(tmp_path, shape, suffix):
-    pixels = grey(*shape)
-    Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
-    shares = predict.predict(tmp_path / f"a{suffix}", bright, tmp_path)
-    expected = np.digitize(pixels, (85, 170))
-    np.testing.assert_array_equal(mask_of(tmp_path / "a_mask.png"), expected)
-    overlay = read_rgb(tmp_path / "a_overlay.png")
-    assert overlay.shape == (*shape, 3)
-    np.testing.assert_array_equal(
-        overlay[expected == 0], np.repeat(pixels[..., None], 3, -1)[expected == 0]
-    )
-    red = 0.6 * pixels[expected == 2] + 0.4 * COLOURS["malignant"][0]
-    np.testing.assert_allclose(overlay[expected == 2][:, 0], red, atol=0.51)
-    np.testing.assert_allclose(shares, [(expected == c).mean() for c in range(3)])
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [f"a{suffix}", "a_mask.png", "a_overlay.png"]
-    )
-
-
-@pytest.mark.parametrize("overlap", [0.0, 0.5])
-@pytest.mark.parametrize("packing", [{}, {"compression": "zlib", "tile": (128, 128)}])
-@pytest.mark.parametrize("channels", [(), (3,)])
-def test_a_large_tiff_is_predicted_from_disk_to_disk(
-    tmp_path, monkeypatch, packing, channels, overlap
-):
-    monkeypatch.setattr(limits, "LARGE", 1000)
-    pixels = grey(300, 520, *channels)
-    photometric = "rgb" if channels else "minisblack"
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packing)
-    counts = []
-    predict.predict(
-        tmp_path / "a.tif", lambda p: counts.append(len(p)) or bright(p), tmp_path, overlap
-    )
-    assert sum(counts) == (2 * 4 if overlap else 2 * 3)
-    expected = np.digitize(pixels[..., 0] if channels else pixels, (85, 170))
-    with tifffile.TiffFile(tmp_path / "a_mask.tif") as tiff:
-        assert tiff.pages[0].is_tiled
-        np.testing.assert_array_equal(tiff.asarray(), expected)
-    assert tifffile.imread(tmp_path / "a_overlay.tif").shape == (300, 520, 3)
-
-
-def test_jpeg_and_dicom_are_read(tmp_path):
-    Image.fromarray(grey(20, 30)).save(tmp_path / "a.jpg")
-    for path in (tmp_path / "a.jpg", Path(get_testdata_file("CT_small.dcm"))):
-        predict.predict(path, bright, tmp_path)
-    assert mask_of(tmp_path / "a_mask.png").shape == (20, 30)
-    assert mask_of(tmp_path / "CT_small_mask.png").shape == (128, 128)
-
-
-def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(
-            "sys.argv", ["predict", *map(str, arguments), "--out", str(tmp_path / "out")]
-        )
-        with pytest.raises(SystemExit) as exit_:
-            predict.main()
-        return exit_.value.code, capsys.readouterr().err
-
-    for arguments, words in [
-        (["a/x.png", "b/x.jpg", "--run", "r"], "x.jpg"),
-        (["x.png", "--run", "r", "--overlap", "1"], "--overlap 1"),
-        (["x.png", "--run", tmp_path / "r"], "expected the folder of a finished training"),
-        ([tmp_path / "out" / "x.png", "--run", "r"], "take another folder"),
-    ]:
-        code, message = run(*arguments)
-        assert code == 2 and words in message and message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 # The real images

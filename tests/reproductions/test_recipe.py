@@ -26,7 +26,7 @@ def project(tmp_path_factory):
     """A checkout with the recipe's paper added, and a phantom of its data."""
     root = tmp_path_factory.mktemp("project")
     tracked = ["common", "data_manifests", "reproductions", "tools", "requirements"]
-    tracked += ["Makefile", "ruff.toml"]
+    tracked += ["Makefile", "ruff.toml", "setup.cfg"]
     ignored = shutil.ignore_patterns("__pycache__")
     for name in tracked:
         if (PROJECT / name).is_dir():

@@ -60,7 +60,7 @@ def regeneration(
     folder = tempfile.TemporaryDirectory()
     root = Path(folder.name)
     tnbc_phantom.write(root / "data" / "tnbc", patients=1, images_per_patient=count, size=side)
-    tnbc.ENSEMBLE = tuple(networks)
+    tnbc.MEMBERS = tuple(tnbc.Row(encoder, {"encoder": encoder}) for encoder in networks)
     PROFILES["paper"] = dataclasses.replace(PROFILES["paper"], epochs=epochs, input_size=side)
     if stock:
         encoders.build = functools.partial(encoders.build, fast=False)
@@ -68,6 +68,7 @@ def regeneration(
     request = cli.Request(
         data_root=root / "data",
         protocol="published",
+        seeds=(0,),
         encoder_weights="none",
         precision=precision,
         runs_root=root / "runs",
@@ -75,10 +76,9 @@ def regeneration(
     )
 
     def step() -> int:
-        tnbc.table1(request)
+        tnbc.paper.targets["table1"].run(request)
         with folder:
-            return len(
-                (root / "results" / "demo" / tnbc.PAPER / "table1.csv").read_text().splitlines()
-            )
+            table = root / "results" / "demo" / "tnbc_linknet" / "table1.csv"
+            return len(table.read_text().splitlines())
 
     return step, {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import List, NamedTuple, Optional
 
-VARIABLE = "BRAIN_TUMOUR_PAGE"  # the environment variable that holds the facts of a tab
+# The environment variables by which a tab gets the facts, and the path of the broker's socket.
+VARIABLE, SOCKET = "BRAIN_TUMOUR_PAGE", "BRAIN_TUMOUR_SOCKET"
 
 
 class Measured(NamedTuple):

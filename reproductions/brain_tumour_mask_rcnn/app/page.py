@@ -30,7 +30,6 @@ from reproductions.brain_tumour_mask_rcnn.app.uploads import Entry, Uploads
 from reproductions.brain_tumour_mask_rcnn.app.views import HIGHEST, Views
 from reproductions.brain_tumour_mask_rcnn.app.wording import rounded_down
 
-SOCKET = "BRAIN_TUMOUR_SOCKET"  # the environment variable that names the broker's socket
 ACCEPTED = (
     ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom"
 )
@@ -45,7 +44,7 @@ LINES = 8  # of the list that are seen at once
 def show() -> None:
     """Display the page of a tab, about the network and the broker that the environment names."""
     network = facts.from_json(os.environ[facts.VARIABLE])
-    Page(ModelClient(Path(os.environ[SOCKET])), network).show()
+    Page(ModelClient(Path(os.environ[facts.SOCKET])), network).show()
 
 
 class Page:

@@ -29,7 +29,6 @@ from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 PAPER = "brain_tumour_mask_rcnn"
 MODULE = f"reproductions.{PAPER}.app"
 DEMO = Path("results/demo/runs")  # where `make demo` leaves its runs, too
-SOCKET = "BRAIN_TUMOUR_SOCKET"  # as in page.py, which only the tabs' processes load
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def serve(
         page_server.quieten()
         page_server.isolate(folder)
         os.environ[facts.VARIABLE] = facts.to_json(network)
-        os.environ[SOCKET] = str(folder / "model")
+        os.environ[facts.SOCKET] = str(folder / "model")
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         between = Broker(command, folder / "model", run_folder, seconds=options.seconds)

@@ -368,7 +368,8 @@ def test_more_elements_than_an_image_has_are_refused(dicom, refused, monkeypatch
 
 
 def test_sequences_in_sequences_without_end_are_refused(dicom, refused):
-    refused(with_elements(dicom(GREY), (SEQUENCE + OPEN) * 5000), "DICOM", name="a")
+    # Of Python 3.8 this brings the process down that decodes.
+    refused(with_elements(dicom(GREY), (SEQUENCE + OPEN) * 5000), name="a")
 
 
 def test_a_stream_of_another_size_is_refused_before_it_is_unpacked(dicom, refused):

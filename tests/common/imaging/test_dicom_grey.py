@@ -49,6 +49,11 @@ def test_bytes_that_nothing_changes_stay_as_they_are(dicom, elements):
     np.testing.assert_array_equal(grey(dicom(BYTES, "MONOCHROME1", **elements)), 255 - BYTES)
 
 
+def test_signed_bytes_are_dark_below_zero(dicom):
+    values = np.array([[-128, -64, 0, 127]], np.int8)
+    assert grey(dicom(values))[0].tolist() == [0, 64, 128, 255]
+
+
 def test_bytes_in_words_are_bytes(dicom):
     path = dicom(BYTES.astype(np.uint16), BitsStored=8, HighBit=7)
     np.testing.assert_array_equal(grey(path), BYTES)

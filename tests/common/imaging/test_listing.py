@@ -24,6 +24,7 @@ LEFT = ("._01_1.png", ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/01_1.pn
 def test_images_are_found_below_by_suffix_in_any_case_and_dicom_by_content(tmp_path, dicom):
     make(tmp_path, "b.png", "sub/a.TIF", "sub/deep/c.JPeG", *LEFT)
     dicom(np.zeros((4, 4), np.uint8), name="sub/1.2.840.99.7")
+    dicom(np.zeros((4, 4), np.uint8), name="sub/DICOMDIR")
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "legend.csv").write_text("")
     found = [path.relative_to(tmp_path).as_posix() for path in listing.images(tmp_path)]

@@ -137,7 +137,7 @@ def test_frames_count_together(encoded):
         read(content, frame="all", most_pixels=35 * 3 - 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     cut=st.integers(1, 10_000),
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), max_size=3),

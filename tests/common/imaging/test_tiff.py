@@ -249,7 +249,7 @@ def test_nothing_is_left_of_a_page_that_was_unpacked(tmp_path, monkeypatch):
     np.testing.assert_array_equal(loaded.pixels, DEEP // 257)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     kind=st.sampled_from(["plain", "zlib", "lzw", "tiles", "jpeg"]),
     cut=st.integers(1, 100_000),

@@ -35,14 +35,21 @@ class GreyPredictor(Predictor):
         return {"dice": float(table["dice"].mean())}
 
 
-def classes_of(grey):
-    """What GreyPredictor makes of uint8 (H, W)."""
+def expected_classes(grey):
+    """Values of classes, uint8 (H, W), that GreyPredictor gives."""
     return np.array([1, 0, 2], np.uint8)[np.digitize(grey, (50, 200))]
 
 
 @pytest.fixture
-def predictor():
-    return GreyPredictor()
+def grey_predictor():
+    """Makes a stand-in for a network."""
+    return GreyPredictor
+
+
+@pytest.fixture
+def classes_of():
+    """What the stand-in makes of uint8 (H, W)."""
+    return expected_classes
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 from pathlib import Path
 
 import geojson
@@ -13,8 +15,10 @@ from pydicom.data import get_testdata_file
 from common.errors import InputError
 from common.prediction import dicom_seg, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
-from tests.common.prediction.conftest import BRIGHT, DARK, classes_of
+from common.prediction.predictor import TargetClass
 
+DARK = TargetClass(1, "dark spot", (255, 80, 64), ("52988006", "Lesion"))
+BRIGHT = TargetClass(2, "bright spot", (64, 220, 120), ("52988006", "Lesion"))
 CLASSES = (DARK, BRIGHT)
 
 
@@ -23,7 +27,7 @@ def objects_of(labels):
     return objects.components(labels, levels, CLASSES, 8)
 
 
-def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey):
+def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     path = masks.write_classes(tmp_path, "a", labels, CLASSES)
     with Image.open(path) as image:
@@ -34,7 +38,7 @@ def test_a_mask_has_values_a_palette_and_a_legend(tmp_path, grey):
         assert (shown[labels == target.value] == target.colour).all()
 
 
-def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, monkeypatch):
+def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, classes_of, monkeypatch):
     monkeypatch.setattr(mapped, "LARGE", 1000)
     labels = np.tile(classes_of(grey), (7, 5))
     path = masks.write_classes(tmp_path, "a", labels, CLASSES)
@@ -46,7 +50,9 @@ def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, monkeypatch)
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_an_overlay_tints_classes_and_carries_its_legend(tmp_path, grey, monkeypatch, large):
+def test_an_overlay_tints_classes_and_carries_its_legend(
+    tmp_path, grey, classes_of, monkeypatch, large
+):
     if large:
         monkeypatch.setattr(mapped, "LARGE", 1000)
     labels = classes_of(grey)
@@ -79,7 +85,7 @@ def test_instances_are_numbered_in_16_or_32_bits(tmp_path):
     np.testing.assert_array_equal(tifffile.imread(large), numbers * 10_000)
 
 
-def test_geojson_is_valid_and_in_the_form_of_qupath(tmp_path, grey):
+def test_geojson_is_valid_and_in_the_form_of_qupath(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     found = objects_of(labels)
     qupath.write(tmp_path / "a.geojson", found.objects, CLASSES, "a.png")
@@ -122,7 +128,7 @@ def objects_entry(one, shape):
     return {"number": one.number, **coco.annotation(one, shape), "centroid": one.centroid}
 
 
-def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, grey):
+def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, grey, classes_of):
     labels = classes_of(grey)
     journal = Journal(tmp_path, CLASSES)
     for name in ("b", "a", "killed"):
@@ -161,6 +167,17 @@ def test_dicom_seg_reads_back_as_the_mask_of_its_image(tmp_path, name):
     assert [one.SegmentLabel for one in seg.SegmentSequence] == [one.name for one in CLASSES]
     for number, frame in enumerate(seg.pixel_array, 1):
         np.testing.assert_array_equal(frame, labels == number)
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed")
+def test_dciodvfy_finds_no_error_in_a_segmentation(tmp_path):
+    source = Path(get_testdata_file("CT_small.dcm"))
+    labels = np.zeros((128, 128), np.uint8)
+    labels[5:20, 5:30] = 1
+    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    told = subprocess.run(["dciodvfy", tmp_path / "seg.dcm"], capture_output=True, text=True)
+    errors = [line for line in told.stderr.splitlines() if line.startswith("Error")]
+    assert "Segmentation" in told.stdout + told.stderr and not errors
 
 
 def test_what_a_segmentation_cannot_refer_to_is_named(tmp_path):

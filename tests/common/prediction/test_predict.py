@@ -1,7 +1,10 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -13,11 +16,10 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.imaging.writing import write_png
 from common.prediction import command, objects, predict
-from tests.common.prediction.conftest import GreyPredictor, classes_of
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, capsys, grey_predictor):
     """Runs `medseg predict` with GreyPredictor; gives the exit code and what was printed."""
     folder = tmp_path / "runs/grey/a"
     folder.mkdir(parents=True)
@@ -29,7 +31,7 @@ def run(tmp_path, monkeypatch, capsys):
     ):
         (folder / name).write_text(json.dumps(content))
 
-    def call(*words, load=lambda folders: GreyPredictor()):
+    def call(*words):
         words = ["x", *map(str, words), "--runs-root", str(tmp_path / "runs")]
         if "--out" not in words:
             words += ["--out", str(tmp_path / "out")]
@@ -37,7 +39,7 @@ def run(tmp_path, monkeypatch, capsys):
         code = 0
         try:
             options = command.parse("grey")
-            predict.run("grey", options, load, lambda folder: (folder,))
+            predict.run("grey", options, lambda folders: grey_predictor(), lambda folder: (folder,))
         except SystemExit as exit_:
             code = exit_.code
         except InputError as error:
@@ -64,7 +66,7 @@ def mask(path):
 
 
 def test_a_folder_gives_everything_about_each_image_and_tells_of_the_bad_one(
-    run, images, tmp_path, grey
+    run, images, tmp_path, grey, classes_of
 ):
     code, out, err = run(images, "--save-probabilities")
     assert code == 1 and err.count("\n") == 1 and "bad.png" in err
@@ -111,14 +113,47 @@ def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
     assert code == 2 and "--pattern *.xyz" in err
 
 
-def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey):
+def test_names_that_are_no_utf8_or_too_long_stop_nothing(run, tmp_path, grey):
+    strange = os.fsdecode(b"x\xfe\n.png")
+    long = "y" * 250 + ".png"
+    for name in (strange, long, "a.png"):
+        write_png(tmp_path / "a.png", grey)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "a.png", tmp_path / "in" / name)
+    code, out, err = run(tmp_path / "in")
+    assert code == 1 and err.count("\n") == 1 and "too long" in err and "2 predicted" in out
+    assert (tmp_path / "out" / "x\\xfe\\n_mask.png").exists()
+    assert len(pandas.read_csv(tmp_path / "out/images.csv")) == 2
+
+
+def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
+    pages = [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    code, _, err = run(tmp_path / "pages.tif")
+    assert code == 1 and "--frame" in err
+    assert run(tmp_path / "pages.tif", "--frame", "all")[0] == 0
+    expected = classes_of(grey[::-1])
+    np.testing.assert_array_equal(mask(tmp_path / "out/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "2", "--out", tmp_path / "second")[0] == 0
+    np.testing.assert_array_equal(mask(tmp_path / "second/pages_frame2_mask.png"), expected)
+    assert run(tmp_path / "pages.tif", "--frame", "9", "--out", tmp_path / "third")[0] == 1
+
+
+def test_how_16_bits_became_8_is_kept(run, tmp_path, grey):
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "a.png")
+    assert run(tmp_path / "a.png", "--range", "0,4095")[0] == 0
+    table = pandas.read_csv(tmp_path / "out/images.csv")
+    assert "0 to 4095" in table["grey_levels"][0]
+
+
+def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, classes_of):
     write_png(tmp_path / "other/a.png", grey[:20])
     code, _, err = run(images / "a.png", tmp_path / "other/a.png")
     assert code == 1 and err.count("\n") == 1 and "other/a.png" in err
     np.testing.assert_array_equal(mask(tmp_path / "out/a_mask.png"), classes_of(grey))
 
 
-def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey):
+def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey, classes_of):
     write_png(tmp_path / "truth/a_mask.png", grey)
     for words in (
         [images, "--out", tmp_path / "truth"],
@@ -187,9 +222,10 @@ MEASURED = """
     from common.prediction.predictor import Way
     from common.prediction.source import Item, load
     from pathlib import Path
-    from tests.common.prediction.conftest import GreyPredictor
+    import runpy
 
-    path, out = map(Path, sys.argv[1:])
+    path, out, stand_in = map(Path, sys.argv[1:])
+    GreyPredictor = runpy.run_path(str(stand_in))["GreyPredictor"]
     mapped.LARGE = objects.MOST_PIXELS = 1 << 20
     predictor = GreyPredictor()
     writing = one_image.Writing(out, "Grey", "", Journal(out, predictor.classes), True)
@@ -207,7 +243,7 @@ MEASURED = """
 """
 
 
-def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, monkeypatch):
+def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, classes_of):
     side = 4200  # 53 MB of pixels, and 53 MB of labels and probabilities together
     tile = np.kron(np.array([[20, 120], [250, 20]], np.uint8), np.ones((128, 128), np.uint8))
     tile = np.repeat(tile[..., None], 3, axis=-1)
@@ -216,8 +252,10 @@ def test_a_large_tiled_tiff_goes_through_in_little_memory(tmp_path, monkeypatch)
     options = {"photometric": "rgb", "compression": "zlib"}
     tifffile.imwrite(path, tiles, shape=(side, side, 3), dtype=np.uint8, tile=(256, 256), **options)
     (tmp_path / "out").mkdir()
-    code = [sys.executable, "-c", textwrap.dedent(MEASURED), str(path), str(tmp_path / "out")]
-    done = subprocess.run(code, cwd=PROJECT, capture_output=True, text=True)
+    stand_in = Path(__file__).with_name("conftest.py")
+    words = [str(path), str(tmp_path / "out"), str(stand_in)]
+    command = [sys.executable, "-c", textwrap.dedent(MEASURED), *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     highest, after = map(float, done.stdout.split())
     assert highest < 25 and after < 25

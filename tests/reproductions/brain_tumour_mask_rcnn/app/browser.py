@@ -26,7 +26,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 TURKISH, ENGLISH = TEXTS["tr"], TEXTS["en"]
-SECONDS = 60  # for anything in the browser; other programs may keep the processors busy
+SECONDS = int(os.environ.get("PAGE_SECONDS", 60))  # for anything in the browser
 
 
 @dataclass

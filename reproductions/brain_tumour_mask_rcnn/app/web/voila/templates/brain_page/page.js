@@ -10,6 +10,8 @@
     gone_address: "Sayfa yeniden başlatılmış; terminaldeki yeni adresi açın. / "
       + "The page has been restarted; open the new address in the terminal.",
     no_answer: "Yanıt gelmedi; sayfayı yenileyin. / There was no answer; reload the page.",
+    slow: "Sayfa hâlâ açılmadı; bilgisayar meşgul olabilir. Bekleyin ya da sayfayı yenileyin. / "
+      + "The page has not opened yet; the computer may be busy. Wait, or reload the page.",
     reload: "Sayfayı yenile / Reload the page",
   };
   let words = { ...ALONE, received: 0 };
@@ -64,7 +66,7 @@
     setTimeout(look, LOOK);
   }
   setTimeout(look, LOOK);
-  setTimeout(() => { if (!document.querySelector(".bt-page")) trouble("gone_tab"); }, SHOWN);
+  setTimeout(() => { if (!document.querySelector(".bt-page")) trouble("slow"); }, SHOWN);
 
   // The goodbye of a tab has to carry the token that shows it is this page's own.
   const beacon = navigator.sendBeacon.bind(navigator);
@@ -112,6 +114,7 @@
     dress();
     const told = document.querySelector(".bt-words [data-words]");
     if (told) {
+      calm("slow");
       const said = JSON.parse(told.dataset.words);
       if (reminded && said.code !== words.code) {
         try { localStorage.setItem("brain-ui-language", said.code); } catch (error) { /* not kept */ }
