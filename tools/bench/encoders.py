@@ -102,8 +102,13 @@ def beside_torch(work: Work, scale: Scale, python: Path) -> List[Row]:
                 if worker is None:
                     rows.append(missing(case, peer, 1))
                     continue
-                contenders[peer] = stack.enter_context(worker)
-                worker()  # the first step compiles
+                stack.enter_context(worker)
+                try:
+                    worker()  # the first step compiles
+                except RuntimeError as error:
+                    rows.append(missing(case, peer, 1, f"does not run here: {error}"))
+                    continue
+                contenders[peer] = worker
             if not contenders:
                 continue
             contenders[OURS] = stack.enter_context(_keras(work, precision, fast=True))

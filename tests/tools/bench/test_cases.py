@@ -91,6 +91,9 @@ class StubWorker:
         self.seconds = seconds
 
     def __call__(self):
+        return self.step()
+
+    def step(self):
         return Cost(self.seconds, self.seconds, self.seconds)
 
     def __enter__(self):
@@ -146,16 +149,22 @@ def test_what_pytorch_is_not_there_for_is_said(plain_cpu, tmp_path):
 def test_networks_beside_pytorch(plain_cpu, monkeypatch, tmp_path):
     asked = []
 
+    def fail():
+        raise RuntimeError("no compiler")
+
     def torch_worker(python, target, **arguments):
         asked.append(arguments)
-        return None if arguments["compiled"] else StubWorker(6.0)
+        worker = StubWorker(6.0)
+        if arguments["compiled"]:
+            worker.step = fail
+        return worker
 
     monkeypatch.setattr(encoders, "torch_worker", torch_worker)
     monkeypatch.setattr(encoders, "_keras", lambda *_, **__: StubWorker(2.0))
     rows = encoders.beside_torch(Work("Linknet", "vgg16", 32, 2), SMOKE, tmp_path)
     assert [arguments["precision"] for arguments in asked] == ["float32"] * 2
     assert [(row.note, row.ratio) for row in rows if row.n] == [("7 parameters, ours 7", 3)]
-    assert [row.note for row in rows if not row.n] == ["not installed"]
+    assert [row.note for row in rows if not row.n] == ["does not run here: no compiler"]
 
 
 @pytest.mark.slow
