@@ -26,10 +26,9 @@ FORMATS = (
     Format("WebP", (".webp",), "image/webp"),
     Format("DICOM", (".dcm", ".dicom", ".dic"), "application/dicom"),
 )
-NAMES = ", ".join(known.name for known in FORMATS[:-1]) + f" or {FORMATS[-1].name}"
 SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
-# For the `accept` attribute of an upload field: browsers know no media type for DICOM files.
-ACCEPT = ",".join((*(known.media_type for known in FORMATS), *FORMATS[-1].suffixes))
+# For the `accept` attribute of an upload field.
+ACCEPT = ",".join((*SUFFIXES, *(known.media_type for known in FORMATS)))
 
 _STARTS = (
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -64,6 +63,15 @@ _OTHERS = (
 )
 _PREAMBLE = 128  # bytes before the letters DICM
 _VRS = b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OW PN SH SL SQ SS ST TM UI UL UN US UT UV"
+
+
+def listed(conjunction: str = "or") -> str:
+    """The names of all formats, in a sentence."""
+    *names, last = (known.name for known in FORMATS)
+    return f"{', '.join(names)} {conjunction} {last}"
+
+
+NAMES = listed()
 
 
 def recognise(start: bytes) -> str:

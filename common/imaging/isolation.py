@@ -2,7 +2,8 @@
 
 TIFF, GIF, WebP and DICOM files are decoded by libraries in C that print what they think, and that
 damaged files have brought down. Here they run in a process that waits for work on a pipe, prints
-nowhere, and has limits on its computing time and memory. It ends with the one that started it.
+nowhere, and has limits on its computing time and memory. It ends with the one that started it, or
+after a minute without work.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from common.imaging.decoding import Decoded, Mapping, Options, Source
 from common.imaging.levels import GreyRange
 
 MEMORY = 3 << 30  # bytes, beyond what the process needs for itself
+IDLE = 60  # seconds without work after which the process ends
 WAITING = 30  # the longest wait for an answer, as a multiple of the computing time
 _SERVE = "from common.imaging import isolation; isolation.serve()"
 _ERRORS = {kind.__name__: kind for kind in (InputError, limits.TooManyPixels)}
@@ -43,16 +46,20 @@ def run(kind: str, source: Source, name: str, options: Options) -> Decoded:
         for too long.
     """
     with _pool.places:
-        worker = _pool.take()
-        try:
-            return worker.ask(kind, source, name, options)
-        except InputError:
-            raise
-        except BaseException:  # an interruption: its answer would be taken for the next one
-            worker.end()
-            raise
-        finally:
+        while True:
+            worker = _pool.take()
+            try:
+                decoded = worker.ask(kind, source, name, options)
+            except _NoWork:
+                continue
+            except InputError:
+                _pool.give_back(worker)
+                raise
+            except BaseException:  # an interruption: its answer would be taken for the next one
+                worker.end()
+                raise
             _pool.give_back(worker)
+            return decoded
 
 
 def allow(pixels: int) -> None:
@@ -77,7 +84,10 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries print there as well
     _limit_memory()
-    for request in iter(sys.stdin.buffer.readline, b""):
+    while select.select([sys.stdin], [], [], IDLE)[0]:
+        request = sys.stdin.buffer.readline()
+        if not request:
+            return
         allow(0)
         try:
             fields, pixels = _packed(readers.read(*_unpacked(request)))
@@ -133,10 +143,15 @@ def _packed(decoded: Decoded) -> Tuple[dict, memoryview]:
     return fields, memoryview(pixels.reshape(-1).view(np.uint8))
 
 
+class _NoWork(Exception):
+    """The process ended for want of work just when there was some."""
+
+
 class _Worker:
     """A process that reads files, one after the other."""
 
     def __init__(self) -> None:
+        self.has_answered = False
         # In a session of its own: an interruption from the keyboard is for the one who asks.
         self.process = subprocess.Popen(
             [sys.executable, "-c", _SERVE],
@@ -154,7 +169,11 @@ class _Worker:
             self.process.stdin.flush()
             answer = json.loads(self.process.stdout.readline())
         except (BrokenPipeError, ValueError):  # it has ended, and there is no answer
+            if self.process.wait() == 0 and self.has_answered:
+                self._close()
+                raise _NoWork from None
             raise InputError(f"{name}: {self._reason_of_end()}") from None
+        self.has_answered = True
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["message"])
         if "mapping" in answer:
@@ -175,8 +194,7 @@ class _Worker:
 
     def _reason_of_end(self) -> str:
         status = self.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+        self._close()
         if status in (-signal.SIGPROF, -signal.SIGALRM):
             return "decoding it takes far longer than an image of its size should"
         if status < 0:
@@ -186,6 +204,9 @@ class _Worker:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()

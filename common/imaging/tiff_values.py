@@ -20,7 +20,7 @@ _CHANNELS = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 
 _SAY_COLOURS = (6, 7, 33003, 33004, 33005, 33007, 34712, 34892)  # packed with their own conversion
 _FAX = (2, 3, 4)  # CCITT, which libtiff unpacks, by way of Pillow
 _ALPHA = ((1,), (2,))  # values of ExtraSamples
-_BAND = 1 << 24  # values converted at once
+_BAND = 1 << 24  # values converted, and bytes of tiles read, at once
 
 
 def in_memory(
@@ -65,6 +65,7 @@ def mapped(
     if plain and interleaved and page.is_contiguous and page.compression == 1:
         return Mapping("", page.dataoffsets[0], (1, height, width, samples)), AS_STORED
     unpacked = _new_file(options.scratch / "unpacked", page.dtype, page.shape)
+    tifffile.TIFF.BUFFERSIZE = _BAND  # as an argument, not all versions take it
     page.asarray(out=unpacked, maxworkers=1)
     values = _interleaved(unpacked, page)
     if plain and interleaved:

@@ -2,8 +2,9 @@
 network outlines.
 
 `make brain-ui` serves web/page.ipynb, which gives each browser tab a small process and a `Page` of
-its own; one process with the network is shared by all. An upload stays in the memory of these two:
-it is neither written to disk nor logged. Research use only, not for diagnosis.
+its own; one process with the network is shared by all. An upload stays in the memory of these two,
+and of one more while it is decoded: it is neither written to disk nor logged. Research use only,
+not for diagnosis.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 from IPython.display import display
 
 from common.errors import InputError
+from common.imaging import formats
+from common.imaging.listing import result_name
 from reproductions.brain_tumour_mask_rcnn.app import downloads, facts, findings, svg
 from reproductions.brain_tumour_mask_rcnn.app import uploads as lists
 from reproductions.brain_tumour_mask_rcnn.app.facts import Network
@@ -30,9 +33,6 @@ from reproductions.brain_tumour_mask_rcnn.app.uploads import Entry, Uploads
 from reproductions.brain_tumour_mask_rcnn.app.views import HIGHEST, Views
 from reproductions.brain_tumour_mask_rcnn.app.wording import rounded_down
 
-ACCEPTED = (
-    ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom"
-)
 PARTS = (
     *("words", "notice", "heading", "status", "alert", "threshold", "hint", "picture", "drawing"),
     *("findings", "measured", "handout", "footer"),
@@ -93,7 +93,7 @@ class Page:
     def _make_widgets(self) -> None:
         options = [(name, code) for code, name in LANGUAGES.items()]
         self.language = ipywidgets.ToggleButtons(options=options, value="tr")
-        self.upload = ipywidgets.FileUpload(accept=ACCEPTED, multiple=True, description="")
+        self.upload = ipywidgets.FileUpload(accept=formats.ACCEPT, multiple=True, description="")
         self.list = ipywidgets.Select(options=[], rows=2).add_class("bt-list")
         self.clear = ipywidgets.Button().add_class("bt-clear")
         self.detect = ipywidgets.Button(button_style="primary").add_class("bt-detect")
@@ -234,17 +234,12 @@ class Page:
 
     def _file(self, kind: str, entry: Entry, image: np.ndarray) -> Tuple[str, bytes]:
         """Name and bytes of a file about an entry."""
-        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `uploads.pixels`
-
         views, threshold = self._views(), self.threshold_value
         shown, note = self._shown(entry), views.note(threshold)
-        stem = Path(entry.name).stem + (f"_{entry.index + 1}" if entry.frames > 1 else "")
+        stem = result_name(Path(entry.name)) + (f"_{entry.index + 1}" if entry.frames > 1 else "")
         mask = findings.union(shown, *entry.size)
         if kind == "mask":
-            alone = frames.single(
-                entry.content, entry.index, entry.frames, entry.name, lists.SIDE**2
-            )
-            return f"{stem}_mask.png", downloads.mask_png(mask, frames.spacing(alone), note)
+            return f"{stem}_mask.png", downloads.mask_png(mask, entry.spacing, note)
         if kind == "overlay":
             labels, notes = views.labels(shown), self._notes(views)
             return f"{stem}_overlay.png", downloads.overlay_png(image, shown, labels, notes)

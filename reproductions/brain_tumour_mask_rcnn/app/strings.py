@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Dict
 
+from common.imaging import formats
+
 LANGUAGES = {"tr": "Türkçe", "en": "English"}
 
 TURKISH: Dict[str, str] = {
@@ -33,7 +35,7 @@ TURKISH: Dict[str, str] = {
     "list": "Görüntüler ({count})",
     "threshold": "Güven eşiği",
     "threshold_hint": "Yalnızca skoru bu değere ulaşan bulgular gösterilir.",
-    "hint": "PNG, JPEG, TIFF veya DICOM; dosya başına en çok {megabytes} MB, görüntü başına "
+    "hint": f"{formats.listed('veya')}; " + "dosya başına en çok {megabytes} MB, görüntü başına "
     "{side} × {side} piksel.",
     "privacy": "Görüntüler yalnızca bu bilgisayarın belleğinde işlenir, kaydedilmez.",
     # The list
@@ -74,7 +76,8 @@ TURKISH: Dict[str, str] = {
     "no_model": "Ağ şu anda çalışmıyor. Hazır olunca yeniden deneyin.",
     "too_many_bytes": "“{name}” çok büyük: dosya en çok {megabytes} MB olabilir.",
     "too_many_pixels": "“{name}” çok büyük: görüntü en çok {side} × {side} piksel içerebilir.",
-    "unreadable": "“{name}” okunamadı. Bozulmamış bir PNG, JPEG, TIFF veya DICOM dosyası yükleyin.",
+    "unreadable": "“{name}” okunamadı. Bozulmamış bir "
+    + f"{formats.listed('veya')} dosyası yükleyin.",
     "list_full": "“{name}” eklenemedi: liste dolu ({entries} görüntü veya {together} MB). "
     "Listeyi boşaltıp yeniden yükleyin.",
     "seg_failed": "DICOM SEG yazılamadı ({reason}). Maskeyi PNG olarak indirin.",
@@ -148,7 +151,7 @@ ENGLISH: Dict[str, str] = {
     "list": "Images ({count})",
     "threshold": "Confidence threshold",
     "threshold_hint": "Only findings whose score reaches this value are shown.",
-    "hint": "PNG, JPEG, TIFF or DICOM; at most {megabytes} MB a file and {side} × {side} pixels "
+    "hint": f"{formats.NAMES}; " + "at most {megabytes} MB a file and {side} × {side} pixels "
     "an image.",
     "privacy": "Images are processed in this computer's memory only and are not stored.",
     "entry_frame": "{name} · frame {frame}/{frames}",
@@ -187,7 +190,7 @@ ENGLISH: Dict[str, str] = {
     "no_model": "The network is not running at the moment. Try again when it is ready.",
     "too_many_bytes": "“{name}” is too large: a file may have at most {megabytes} MB.",
     "too_many_pixels": "“{name}” is too large: an image may have at most {side} × {side} pixels.",
-    "unreadable": "“{name}” could not be read. Upload an undamaged PNG, JPEG, TIFF or DICOM file.",
+    "unreadable": "“{name}” could not be read. Upload an undamaged " + f"{formats.NAMES} file.",
     "list_full": "“{name}” could not be added: the list is full ({entries} images or {together} "
     "MB). Empty the list and upload it again.",
     "seg_failed": "DICOM SEG could not be written ({reason}). Download the mask as PNG.",

@@ -10,6 +10,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common.errors import InputError
+from common.imaging import formats
 from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
 
 MEGABYTES = 16  # the most that a file may have
@@ -29,7 +30,7 @@ class Entry:
         frames: number of frames in the file.
         problem: why it cannot be examined, a key of the page's texts; "" where it can.
         size: height and width, once it was read.
-        pixel_area: in mm², where the file tells.
+        spacing: of rows and of columns in mm, where the file tells.
         found: what the network found; None before it was examined.
     """
 
@@ -39,13 +40,18 @@ class Entry:
     frames: int = 1
     problem: str = ""
     size: Optional[Tuple[int, int]] = None
-    pixel_area: Optional[float] = None
+    spacing: Optional[Tuple[float, float]] = None
     found: Optional[List[Finding]] = None
 
     @property
     def is_dicom(self) -> bool:
         """Whether the file is a DICOM file."""
-        return self.content[128:132] == b"DICM"
+        return formats.recognise(self.content[: formats.START]) == "DICOM"
+
+    @property
+    def pixel_area(self) -> Optional[float]:
+        """Area of a pixel in mm², where the file tells."""
+        return self.spacing[0] * self.spacing[1] if self.spacing else None
 
 
 @dataclass
@@ -71,13 +77,11 @@ class Uploads:
         Returns:
             The place of its first image, or None where the list has no room for it.
         """
-        from reproductions.brain_tumour_mask_rcnn.app import frames  # see `pixels`
-
         place = len(self.entries)
         if max(size, len(content)) > MEGABYTES << 20:
             new = [Entry(name, b"", problem="too_many_bytes")]
         else:
-            number = frames.count(content)
+            number = count(content)
             new = [Entry(name, content, index, number) for index in range(number)]
         full = place + len(new) > ENTRIES
         if full or self.megabytes + len(new[0].content) / (1 << 20) > TOGETHER:
@@ -86,25 +90,37 @@ class Uploads:
         return place
 
 
+def count(content: bytes) -> int:
+    """Number of images in a file, at most one more than the list takes; 1 where it is damaged,
+    which reading it tells.
+    """
+    from common.imaging import reading  # see `pixels`
+
+    try:
+        return min(reading.count_frames(content), ENTRIES + 1)
+    except InputError:
+        return 1
+
+
 def pixels(entry: Entry) -> Optional[np.ndarray]:
     """Read the image of an entry, uint8 (H, W, 3), and note its size; None, and the problem noted,
     where it cannot be read.
     """
-    # Not at the top: a tab that waits for its first image needs 40 MB less without them.
+    # Not at the top: a tab that waits for its first image needs less memory without it.
     from common.imaging import reading
-    from reproductions.brain_tumour_mask_rcnn.app import frames
 
     if entry.problem:
         return None
     try:
-        alone = frames.single(entry.content, entry.index, entry.frames, entry.name, SIDE * SIDE)
-        image = reading.to_rgb(reading.decode(alone, entry.name, SIDE * SIDE))
+        image = reading.read(
+            entry.content, entry.index + 1, name=entry.name, most_pixels=SIDE * SIDE
+        )
     except reading.TooManyPixels:
         entry.problem = "too_many_pixels"
     except (InputError, MemoryError):
         entry.problem = "unreadable"
     else:
-        entry.size, entry.pixel_area = image.shape[:2], reading.pixel_area(alone)
-        return image
+        entry.size, entry.spacing = image.pixels.shape[:2], image.spacing
+        return reading.to_rgb(image.pixels)
     entry.content = b""
     return None

@@ -28,7 +28,8 @@ def sabotage(tmp_path, monkeypatch):
     """Let the processes that decode run some code first, until the test ends."""
 
     def change(code):
-        monkeypatch.setattr(isolation, "_SERVE", f"{textwrap.dedent(code)}\n{isolation._SERVE}")
+        start, call = isolation._SERVE.split("; ")
+        monkeypatch.setattr(isolation, "_SERVE", f"{start}\n{textwrap.dedent(code)}\n{call}")
         monkeypatch.setattr(isolation, "_pool", isolation._Pool())
 
     yield change
@@ -154,6 +155,24 @@ def test_one_process_reads_many_files_and_ends_with_the_one_that_asks(tiff):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_process_without_work_ends_and_the_next_file_gets_another(tiff, sabotage):
+    sabotage("isolation.IDLE = 0.2")
+    read(tiff)
+    (worker,) = isolation._pool._idle
+    assert worker.process.wait(20) == 0
+    np.testing.assert_array_equal(read(tiff).pixels[..., 0], GREY)
+
+
+def test_a_process_that_ends_just_then_is_replaced(tiff, sabotage, monkeypatch):
+    sabotage("isolation.IDLE = 0.2")
+    read(tiff)
+    (worker,) = isolation._pool._idle
+    worker.process.wait(20)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.process, "poll", lambda: None)  # as if it were still there
+        np.testing.assert_array_equal(read(tiff).pixels[..., 0], GREY)
 
 
 def test_after_a_fork_both_read_on(tiff):

@@ -1,3 +1,5 @@
+"""Files with several frames or pages in the list of images."""
+
 from __future__ import annotations
 
 import io
@@ -7,102 +9,71 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.encaps import encapsulate
 
-from common.errors import InputError
-from common.imaging import reading
-from reproductions.brain_tumour_mask_rcnn.app import downloads, frames, uploads
+from reproductions.brain_tumour_mask_rcnn.app import downloads, uploads
+from reproductions.brain_tumour_mask_rcnn.app.uploads import Uploads, pixels
 
 from .conftest import dicom, encoded, plain
 
-RNG = np.random.default_rng(0)
-STACK = RNG.integers(0, 256, (3, 8, 10), np.uint8)
-LIMIT = uploads.SIDE**2
+STACK = np.random.default_rng(0).integers(0, 256, (3, 8, 10), np.uint8)
 
 
-def read(content: bytes, index: int, number: int) -> np.ndarray:
-    return reading.decode(frames.single(content, index, number, "x", LIMIT), "x", LIMIT)[..., 0]
+def entries(content: bytes) -> list:
+    chosen = Uploads()
+    assert chosen.add("x", content, len(content)) == 0
+    return chosen.entries
 
 
-def test_frames_of_a_dicom_file_are_read_one_by_one():
-    content = dicom(STACK, frames=3)
-    assert frames.count(content) == 3
-    for index in range(3):
-        assert (read(content, index, 3) == STACK[index]).all()
-
-
-def test_compressed_frames_too():
-    dataset = pydicom.dcmread(io.BytesIO(dicom(STACK, frames=3)))
-    coded = [encoded(frame, "JPEG2000", irreversible=False) for frame in STACK]
-    dataset.PixelData = encapsulate(coded)
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+def animation(format: str) -> bytes:
+    first, *others = map(Image.fromarray, STACK)
     stream = io.BytesIO()
-    dataset.save_as(stream)
-    for index in range(3):
-        assert (read(stream.getvalue(), index, 3) == STACK[index]).all()
+    first.save(stream, format, save_all=True, append_images=others)
+    return stream.getvalue()
 
 
-def test_pages_of_a_tiff_file_and_frames_of_an_animation():
-    images = [Image.fromarray(frame) for frame in STACK]
-    for format in ("TIFF", "PNG"):
-        stream = io.BytesIO()
-        images[0].save(stream, format, save_all=True, append_images=images[1:])
-        assert frames.count(stream.getvalue()) == 3
-        for index in range(3):
-            assert (read(stream.getvalue(), index, 3) == STACK[index]).all()
+@pytest.mark.parametrize("kind", ["DICOM", "TIFF", "PNG"])
+def test_every_frame_or_page_is_an_image_of_the_list(kind):
+    content = dicom(STACK, frames=3) if kind == "DICOM" else animation(kind)
+    found = entries(content)
+    assert [(entry.index, entry.frames) for entry in found] == [(0, 3), (1, 3), (2, 3)]
+    for entry, frame in zip(found, STACK):
+        assert (pixels(entry) == frame[..., None]).all() and entry.size == (8, 10)
 
 
-def test_functional_groups_say_spacing_and_window_of_a_frame():
-    def item(**elements):
-        dataset = pydicom.Dataset()
-        for name, value in elements.items():
-            setattr(dataset, name, value)
-        return dataset
-
-    measures = item(PixelMeasuresSequence=[item(PixelSpacing=[0.5, 0.25])])
-    windows = [
-        item(FrameVOILUTSequence=[item(WindowCenter=100 + n, WindowWidth=50)]) for n in range(3)
-    ]
-    content = dicom(
-        STACK,
-        frames=3,
-        SharedFunctionalGroupsSequence=[measures],
-        PerFrameFunctionalGroupsSequence=windows,
-    )
-    for index in range(3):
-        alone = frames.single(content, index, 3, "x", LIMIT)
-        assert reading.pixel_area(alone) == 0.125 and frames.spacing(alone) == (0.5, 0.25)
-        assert pydicom.dcmread(io.BytesIO(alone)).WindowCenter == 100 + index
+def test_functional_groups_say_the_spacing_of_a_frame():
+    measures, shared = pydicom.Dataset(), pydicom.Dataset()
+    measures.PixelSpacing = [0.5, 0.25]
+    shared.PixelMeasuresSequence = [measures]
+    for entry in entries(dicom(STACK, frames=3, SharedFunctionalGroupsSequence=[shared])):
+        assert pixels(entry) is not None
+        assert entry.spacing == (0.5, 0.25) and entry.pixel_area == 0.125
 
 
-def test_a_file_of_one_image_is_left_as_it_is():
+def test_files_of_one_image_have_one_entry():
     for content in (dicom(plain()), encoded(plain()), encoded(plain(), "JPEG")):
-        assert frames.count(content) == 1
-        assert frames.single(content, 0, 1, "x", LIMIT) is content
-    assert frames.spacing(dicom(plain())) is None and frames.spacing(encoded(plain())) is None
+        (entry,) = entries(content)
+        assert pixels(entry) is not None and entry.spacing is entry.pixel_area is None
+        assert entry.is_dicom == (b"DICM" in content)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\0" * 128 + b"DICM" + b"\xff" * 50])
-def test_damage_counts_as_one_image_and_is_named_when_it_is_read(content):
-    assert frames.count(content) == 1
-    with pytest.raises(InputError):
-        reading.decode(frames.single(content, 0, 1, "x", LIMIT), "x", LIMIT)
+def test_damage_counts_as_one_image_and_is_told_when_it_is_read(content):
+    (entry,) = entries(content)
+    assert pixels(entry) is None and entry.problem == "unreadable"
 
 
-def test_what_a_file_promises_and_does_not_have_is_named():
-    cut = dicom(STACK[:2], frames=3)
-    with pytest.raises(InputError, match="x: frame 3 cannot be read"):
-        frames.single(cut, 2, 3, "x", LIMIT)
-    stream = io.BytesIO()
-    image = Image.fromarray(STACK[0])
-    image.save(stream, "TIFF", save_all=True, append_images=[image])
-    with pytest.raises(reading.TooManyPixels):
-        frames.single(stream.getvalue(), 1, 2, "x", 79)
+def test_what_a_file_promises_and_does_not_have_is_told():
+    *_, last = entries(dicom(STACK[:2], frames=3))
+    assert pixels(last) is None and last.problem == "unreadable"
+    wide = np.zeros((1, uploads.SIDE**2 + 1), np.uint8)
+    (entry,) = entries(encoded(wide))
+    assert pixels(entry) is None and entry.problem == "too_many_pixels"
 
 
-def test_a_file_with_a_million_frames_is_not_counted_to_the_end():
-    assert frames.count(dicom(STACK, frames=1_000_000)) == frames.MOST
+def test_a_file_with_a_million_frames_does_not_fit_into_the_list():
+    content = dicom(STACK, frames=1_000_000)
+    assert uploads.count(content) == uploads.ENTRIES + 1
+    assert Uploads().add("x", content, len(content)) is None
 
 
 def test_dicom_seg_repeats_the_image_it_belongs_to_and_holds_the_mask():
