@@ -39,7 +39,7 @@ class Options:
     frame: Optional[str] = None
     """Frame or page of files that have several: a number from 1, or all."""
     grey_range: Annotated[Optional[str], tyro.conf.arg(name="range")] = None
-    """Grey values that become black and white in images of more than 8 bits: 0,4095 or 1%%,99%%."""
+    """Grey values that become black and white in images of more than 8 bits: 0,4095 or 1%,99%."""
     skip_existing: bool = False
     """Leave images alone whose results are there: go on after an interruption."""
     save_probabilities: bool = False

@@ -91,7 +91,7 @@ def write_onnx(member: Member, path: Path) -> None:
     import tensorflow as tf
 
     os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
-    model = member.network.model  # type: ignore[attr-defined]  # a Network
+    model = member.network.model
     signature = [tf.TensorSpec(model.input_shape, tf.float32, name="images")]
     quiet = contextlib.redirect_stderr(io.StringIO())
     with warnings.catch_warnings(), quiet:
@@ -111,7 +111,7 @@ def describe(
     predictor: Predictor, member: Member, preprocessing: List[Dict[str, Any]], value: Worth
 ) -> Dict[str, Any]:
     """What a program needs that runs the network."""
-    shape = member.network.model.input_shape  # type: ignore[attr-defined]
+    shape = member.network.model.input_shape
     return {
         "title": predictor.title,
         "paper": predictor.paper,

@@ -93,8 +93,8 @@ class Member(NamedTuple):
     """A trained network: its run folder, its Config and itself, ready to be called."""
 
     folder: Path
-    config: object
-    network: object
+    config: Any
+    network: Any
 
 
 class Predictor(abc.ABC):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import reproductions
+from common import files
 from common.datasets import manifests
 from common.errors import InputError
 from common.imaging.reading import read_rgb
@@ -33,6 +34,18 @@ SETTINGS = {
 PAPERS = sorted(SETTINGS)
 
 
+def untrained(trainer, config, data_set, runs_root):
+    """A finished run whose weights are those that a training would have begun with."""
+    from reproductions.brain_tumour_mask_rcnn import model, split
+
+    run = trainer.open(config, data_set, runs_root)
+    run.log_session(data=data_set.title)
+    run.save_split(split.split(data_set, config.protocol))
+    model.build(config).save_weights(str(run.folder / "weights.h5"))
+    files.write_json(run.folder / "predictions.json", {"sha256": {}})
+    return run
+
+
 class Trained:
     """A paper's tiny network: its run, its data and its predictor."""
 
@@ -43,7 +56,10 @@ class Trained:
         self.config = replace(trainer.profiles["smoke"], **SETTINGS[paper])
         self.data_set = manifests.find_first(trainer.data_sets, root / "data")
         self.runs_root = root / "runs"
-        self.run = trainer.complete(self.config, self.data_set, self.runs_root)
+        if paper == "brain_tumour_mask_rcnn":  # whose training step takes a minute to trace
+            self.run = untrained(trainer, self.config, self.data_set, self.runs_root)
+        else:
+            self.run = trainer.complete(self.config, self.data_set, self.runs_root)
         self.module = importlib.import_module(f"reproductions.{paper}.predictor")
         self.predictor = self.module.load(self.module.partners(self.run.folder))
 
@@ -244,19 +260,17 @@ def test_one_command_predicts_and_another_scores(paper, trained, tmp_path, monke
     assert float(values[best]) == (100 if paper == "busi_resnext_unet" else 1)
 
 
-@pytest.mark.parametrize("paper", ["polyp_unet", "tnbc_linknet"])
-def test_onnx_gives_what_keras_gives(paper, trained, tmp_path, monkeypatch):
+def test_onnx_gives_what_keras_gives(trained, tmp_path, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime")
-    one = trained(paper)
+    one = trained("polyp_unet")
     assert medseg(monkeypatch, "export", one.run.folder, "--out", tmp_path) == 0
     path = next(tmp_path.glob("*.onnx"))
     about = json.loads(path.with_suffix(".json").read_text())
-    assert about["preprocessing"][-1]["step"] in ("scale", "pad") and "SMOKE" in about["warning"]
+    assert about["preprocessing"][-1]["step"] == "scale" and "SMOKE" in about["warning"]
     assert "Limits" in path.with_suffix(".md").read_text()
     onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     images = np.random.default_rng(0).random((2, 64, 32, 3), np.float32)
-    images *= 255 if paper == "tnbc_linknet" else 1
     ours = session.run(None, {about["input"]["name"]: images})[0]
     expected = one.predictor.members[0].network.predict_on_batch(images)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
