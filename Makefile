@@ -80,7 +80,7 @@ list: setup ## papers with their tables and figures
 
 setup: $(READY) ## make .venv with everything in it; happens by itself before the others
 
-.venv/.ready: requirements/dev.txt requirements/uv.txt setup.cfg
+.venv/.ready: requirements/dev.txt requirements/uv.txt $(wildcard setup.cfg)
 	@requirements/setup.sh
 
 .venv/.ready-gpu: requirements/dev.txt requirements/uv.txt requirements/gpu.txt

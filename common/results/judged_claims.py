@@ -166,9 +166,7 @@ def _places(one: Claimed) -> Tuple[Place, Place]:
 def _comparison(one: Claimed, trial: Trial, results: _Results) -> Comparison:
     better, worse = _places(one)
     lines = [results.lines[trial].get(place) for place in (better, worse)]
-    scored_on = [_frozen(results.test_images(place, trial[1])) for place in (better, worse)]
-    if None in scored_on or better[1:2] == worse[1:2] and better[2] != worse[2]:
-        scored_on = [None, None]  # unknown, or the claim itself compares different images
+    scored_on = _scored_on(better, worse, trial[1], results)
     sides = [
         _side(place, line, _label(place, one, results), ids, results)
         for place, line, ids in zip((better, worse), lines, scored_on)
@@ -178,8 +176,18 @@ def _comparison(one: Claimed, trial: Trial, results: _Results) -> Comparison:
     return Comparison(sides[0], sides[1], _metric(one, results), drawn, over_images)
 
 
-def _frozen(ids: Optional[Mapping[int, frozenset]]) -> Optional[frozenset]:
-    return None if ids is None else frozenset(ids.items())
+def _scored_on(
+    better: Place, worse: Place, profile: str, results: _Results
+) -> Tuple[Optional[frozenset], Optional[frozenset]]:
+    """Test images of both sides in the seeds that both have; None where they are not known, or
+    where the claim itself compares different images.
+    """
+    ours, others = (results.test_images(place, profile) for place in (better, worse))
+    if ours is None or others is None or (better[1] == worse[1] and better[2] != worse[2]):
+        return None, None
+    seeds = set(ours) & set(others)
+    both = [frozenset((seed, ids[seed]) for seed in seeds) for ids in (ours, others)]
+    return both[0], both[1]
 
 
 def _side(place: Place, line: Any, label: str, ids: Optional[frozenset], results: _Results) -> Side:

@@ -150,7 +150,7 @@ def test_a_disk_that_is_really_full_or_read_only(disk, fails):
 def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, large):
     if large:  # its maps lie on the disk as well
         monkeypatch.setattr(mapped, "LARGE", 1000)
-    network = types.SimpleNamespace(predict_on_batch=lambda images: images)
+    network = types.SimpleNamespace(predict_on_batch=lambda images: images / 255)
     predictor = busi.LesionPredictor(Member(disk, BusiConfig(encoder_weights="none"), network))
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import Dict, List
+import uuid
+from typing import Dict, List, Set
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.ioloop import PeriodicCallback
@@ -32,7 +33,7 @@ class TabKernels(AsyncMappingKernelManager):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._places: List[float] = []  # kept for tabs whose process has not begun to start
-        self._starting = 0
+        self._starting: Set[str] = set()  # their ids, some of which the list of all has already
         self._alone_since: Dict[str, float] = {}
         self._look = PeriodicCallback(self._end_abandoned, LOOK * 1000)
 
@@ -40,7 +41,8 @@ class TabKernels(AsyncMappingKernelManager):
         """Whether one more tab may be opened; if so, a place is kept for it."""
         now = time.monotonic()
         self._places = [kept for kept in self._places if now - kept < STARTING]
-        if len(self) + self._starting + len(self._places) >= self.most_tabs:
+        tabs = self._starting.union(self.list_kernel_ids())
+        if len(tabs) + len(self._places) >= self.most_tabs:
             return False
         self._places.append(now)
         return True
@@ -49,14 +51,16 @@ class TabKernels(AsyncMappingKernelManager):
         """Start the process of a tab; what its libraries say is not for the terminal."""
         if not self._look.is_running():
             self._look.start()
+        kernel_id = str(uuid.uuid4())
         self._places = self._places[1:]
-        self._starting += 1
+        self._starting.add(kernel_id)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        env = {**kwargs.get("env", os.environ), **SMALL}
         try:
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            env = {**kwargs.get("env", os.environ), **SMALL}
-            kernel_id = await super().start_kernel(**{**kwargs, **quiet, "env": env})
+            kwargs = {**kwargs, **quiet, "env": env, "kernel_id": kernel_id}
+            await super().start_kernel(**kwargs)
         finally:
-            self._starting -= 1
+            self._starting.discard(kernel_id)
         self._alone_since[kernel_id] = time.monotonic() + OPENING
         return kernel_id
 

@@ -121,9 +121,22 @@ def test_rows_that_were_tested_on_other_images_are_not_compared(tmp_path, refere
     assert found.in_short == "The comparison: the two are not scored on the same pixels."
 
 
+def test_a_seed_that_only_one_side_has_is_left_out(tmp_path, reference):
+    scores = [("good", "dice", (*HIGH, 0.8), ONE, 0.01), ("bad", "dice", LOW, ONE, 0.01)]
+    for seed in range(4):
+        write_run(tmp_path, "good", seed, {"a": 0.8, "b": 0.9})
+    for seed in range(3):
+        write_run(tmp_path, "bad", seed, {"a": 0.7, "b": 0.8})
+    assert judge(tmp_path, reference, scores, BETTER).verdict.verdict == "supported"
+
+
 def test_a_claim_about_training_and_test_compares_different_images(tmp_path, reference):
     scores = [("good", "dice", LOW, ONE, 0.01), ("good", "train_dice", HIGH, ONE, None)]
     overfits = "better: good, worse: [good], metrics: [train_dice], worse_metrics: [dice]"
+    for seed in range(3):
+        write_run(tmp_path, "good", seed, {"a": 0.8, "b": 0.9})
+        path = tmp_path / f"results/provenance/good-paper-{seed}/metrics.csv"
+        path.write_text("id,part,dice\na,train,0.8\nb,test,0.9\n")
     found = judge(tmp_path, reference, scores, overfits)
     assert found.verdict.verdict == "supported"
     assert "Train Dice of Good is better than Dice of Good in Dice" in found.in_short
