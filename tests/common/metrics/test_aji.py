@@ -334,9 +334,9 @@ def test_five_thousand_nuclei_take_less_than_two_seconds_and_two_gibibytes():
     jaccard = intersection / (2 * int(disc.sum()) - intersection)
     true, pred = five_thousand(disc, shift=4)
     for score in SCORES:
-        start = time.perf_counter()
+        start = time.process_time()
         assert score(true, pred) == pytest.approx(jaccard)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
     tracemalloc.start()
     aji.aji_plus(true, pred)
     peak = tracemalloc.get_traced_memory()[1]
@@ -349,9 +349,9 @@ def test_chains_of_overlapping_nuclei_are_matched_in_time():
     true, pred = five_thousand(
         np.repeat([[1, 0]], [56, 1], axis=1) * np.ones((57, 1), np.int32), shift=28
     )
-    start = time.perf_counter()
+    start = time.process_time()
     result = aji.aji_plus(true, pred)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert 0.3 < result < 0.34
 
 
@@ -359,11 +359,11 @@ def test_the_cost_of_aji_plus_grows_with_the_pixels_alone():
     """An id per pixel, and rows of dominoes whose chain never ends: all of it once took minutes."""
     side = 512
     ids = np.arange(1, side * side + 1, dtype=np.int32).reshape(side, side)
-    start = time.perf_counter()
+    start = time.process_time()
     assert aji.aji_plus_counts(ids, ids[::-1].copy()) == (ids.size, ids.size)
     assert aji.aji_plus_counts(ids, (ids + 1) // 2) == (ids.size // 2, ids.size * 3 // 2)
     assert aji.aji_plus((ids + 1) // 2, (ids + 2) // 2) == pytest.approx(1 / 3, abs=1e-4)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.skipif("DATA_ROOT" not in os.environ, reason="DATA_ROOT names no real images")

@@ -100,10 +100,10 @@ def test_time_grows_with_the_pairs_even_in_one_piece(name, never_scipy):
         rows, columns = np.repeat(rows, 2), np.arange(1, 2 * n + 1) // 2
     else:
         columns = rows if name == "alone" else np.zeros(n, int)
-    start = time.perf_counter()
+    start = time.process_time()
     chosen = matching.one_to_one(rows, columns, np.linspace(0.1, 0.9, rows.size))
     assert chosen.size == (1 if name == "one column for all" else n)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_long_searches_are_left_to_scipy():
