@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import pandas
 
@@ -29,12 +29,6 @@ KEPT = ("config.json", "split.json", "environment.json", "history.csv", "predict
 SUMS = "SHA256SUMS"
 MOST_PACKED_BYTES = 2 << 20  # of one run
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal predictions give equal files
-
-
-def as_they_are(behind: Sequence[Run], packed: Run) -> None:
-    """Take over the saved predictions of a row's only network."""
-    (run,) = behind
-    shutil.copytree(run.predictions, packed.predictions)
 
 
 def first_seed(config: Any) -> bool:
@@ -58,11 +52,12 @@ class Packing:
 
     Attributes:
         wanted: whether those of a Config are.
-        pack: writes what scores at the default reading follow from into the folder of another run.
+        pack: writes what scores at the default reading follow from into the folder of another run;
+            by default predictions are kept as they are, of rows of one network alone.
     """
 
     wanted: Callable[[Any], bool] = first_seed
-    pack: Callable[[Sequence[Run], Run], None] = as_they_are
+    pack: Optional[Callable[[Sequence[Run], Run], None]] = None
 
 
 def name_of(behind: Sequence[Run], row: str, combined: bool) -> str:
@@ -118,7 +113,7 @@ def keep(
     runs.write_csv(own / "metrics.csv", scores)
     if whole:
         files.write_json(own / "whole.json", dict(whole))
-    if packing.wanted(config):
+    if packing.wanted(config) and (packing.pack or len(behind) == 1):
         files.write_bytes(folder / "predictions" / f"{name}.zip", _packed(behind, packing))
 
 
@@ -126,7 +121,10 @@ def _packed(behind: Sequence[Run], packing: Packing) -> bytes:
     """The predictions as one archive; equal predictions give equal bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         packed = Run(Path(scratch) / "run", behind[-1].config)
-        packing.pack(behind, packed)
+        if packing.pack is None:
+            shutil.copytree(behind[0].predictions, packed.predictions)
+        else:
+            packing.pack(behind, packed)
         paths = sorted(path for path in packed.predictions.rglob("*") if path.is_file())
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -355,6 +355,10 @@ def _parsed(header: List[str], lines: List[List[str]]) -> pd.DataFrame:
         values = np.array([float(value) for value in line.seed_values.split()])
         if not len(values) or len(values) != line.n_seeds or not np.isfinite(values).all():
             raise ValueError(f"{line.row}, {line.metric}: got the values {line.seed_values!r}")
+        if not all(seed.isdigit() for seed in line.seeds.split()):
+            raise ValueError(f"{line.row}, {line.metric}: got the seeds {line.seeds!r}")
+        if len(line.seeds.split()) != line.n_seeds:
+            raise ValueError(f"{line.row}, {line.metric}: expected a seed for each value")
         if abs(values.mean() - line.mean) > 2 * 10**-DECIMALS:
             raise ValueError(f"{line.row}, {line.metric}: the mean is not that of its values")
     keys = frame[["protocol", "profile", "reading", "row", "metric"]]

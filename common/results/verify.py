@@ -41,14 +41,17 @@ def without_data(paper: Paper, results_root: Path) -> Iterator[str]:
     folder = results_root / paper.name
     if not folder.is_dir():
         return
-    yield from _changed_files(folder)
+    try:
+        yield from _changed_files(folder)
+    except InputError as error:
+        yield str(error)
     for path, target in _tables(paper, folder):
         try:
             table = tables.read(path)
             reference, judged = paper.reference(target.name)
             rebuilt = tables.build(reference, _scores(paper, folder, target, table))
         except InputError as error:
-            yield str(error)
+            yield str(error) if str(path) in str(error) else f"{path}: {error}"
             continue
         order = tables.merge(rebuilt[:0], rebuilt)
         yield from _different_lines(path, table, order)
@@ -133,10 +136,7 @@ def _kept(paper: Paper, folder: Path, name: str, row: Row, title: str) -> Kept:
     config_type = type(profiles["paper"])
     members = []
     for member in provenance.members(folder, name):
-        place = folder / "provenance" / member
-        if not (place / "config.json").exists():
-            raise InputError(f"{place}: missing, and a table names it; regenerate the table")
-        members.append(Run(place, runs.read_json(place / "config.json")))
+        members.append(Run(folder / "provenance" / member, _recorded(folder, member)))
     config = runs.load_config(members[-1].folder, config_type)
     if hasattr(config, "encoder_weights"):
         config = replace(config, encoder_weights=_file_name(config.encoder_weights))
@@ -148,9 +148,24 @@ def _kept(paper: Paper, folder: Path, name: str, row: Row, title: str) -> Kept:
     trained = Trained(row, config, default, as_printed, tuple(members))
     named = paper.trainer.data_sets
     own = [one for one in named if len(named) == 1 or name.startswith(f"{one}-")]
+    title = _title(members[-1]) or title
     synthetic = title.endswith("(synthetic)")
     fingerprint = members[-1].config["data"]
     return Kept(folder, name, trained, DataSet(own[0], title, folder, synthetic, fingerprint))
+
+
+def _recorded(folder: Path, member: str) -> Dict[str, Any]:
+    path = folder / "provenance" / member / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: missing, and a table names its run; regenerate the table")
+    return runs.read_json(path)
+
+
+def _title(run: Run) -> str:
+    """The data that a run noted; empty where an earlier version noted none."""
+    path = run.folder / "environment.json"
+    sessions = runs.read_json(path).get("sessions") if path.is_file() else None
+    return sessions[-1].get("data", "") if sessions else ""
 
 
 def _rows(paper: Paper, folder: Path, target: Target, table: pandas.DataFrame) -> Dict[str, Row]:
@@ -161,7 +176,7 @@ def _rows(paper: Paper, folder: Path, target: Target, table: pandas.DataFrame) -
     for line in table.itertuples():
         for seed in map(int, line.seeds.split()):
             for member in provenance.members(folder, provenance.of_seed(line.run, seed)):
-                config = runs.read_json(folder / "provenance" / member / "config.json")
+                config = _recorded(folder, member)
                 weights = config.get("encoder_weights", "none")
                 if weights != "none" and "encoder" in config:
                     special[config["encoder"]] = _file_name(weights)
@@ -182,6 +197,8 @@ def _file_name(weights: str) -> str:
 def _scores_of(paper: Paper, kept: Kept, target: Target) -> List[Scored]:
     table = provenance.scores_of(kept.folder, kept.name)
     path = kept.folder / "provenance" / kept.name / "metrics.csv"
+    if table.empty:
+        raise InputError(f"{path}: holds no image; restore it")
     doubled = table["id"][table.duplicated([name for name in ("part", "id") if name in table])]
     if len(doubled):
         raise InputError(f"{path}: {doubled.iloc[0]} stands twice; restore it")
@@ -197,9 +214,9 @@ def _as_it_stands(line: Any) -> List[Scored]:
     """The scores of a line that says itself what its seeds gave."""
     names = [one for one in tables.Conditions.__dataclass_fields__ if one != "differences"]
     given = {name: getattr(line, name) for name in names}
-    differences = tuple(filter(None, line.differences.split("; ")))
+    differences = tuple(str(one) for one in line.differences.split("; ") if one)
     conditions = tables.Conditions(**given, differences=differences)
-    spread = {} if pandas.isna(line.image_se) else {"image_se": line.image_se}
+    spread: Dict[str, Any] = {} if pandas.isna(line.image_se) else {"image_se": line.image_se}
     if not pandas.isna(line.images):
         spread["images"] = int(line.images)
     pairs = zip(map(int, line.seeds.split()), map(float, line.seed_values.split()))
