@@ -63,10 +63,10 @@ def audit(
             such finding is made.
     """
     made: List[Tuple[Callable, Remark]] = []
-    for check in (*row_checks.CHECKS, row_checks.batch_size):
-        made += [(check, remark) for row in _rows(tables) for remark in check(row)]
-    for check in (*table_checks.CHECKS, *tile_checks.CHECKS):
-        made += [(check, remark) for remark in check(tables)]
+    for of_row in (*row_checks.CHECKS, row_checks.batch_size):
+        made += [(of_row, remark) for row in _rows(tables) for remark in of_row(row)]
+    for of_tables in (*table_checks.CHECKS, *tile_checks.CHECKS):
+        made += [(of_tables, remark) for remark in of_tables(tables)]
     printed = claim_checks.claim_printed(claimed, tables)
     made += [(claim_checks.claim_printed, remark) for remark in printed]
     if runs is not None:
@@ -112,7 +112,7 @@ def _finding(paper: str, check: Callable, remark: Remark) -> Finding:
         check=check.__name__,
         message=remark.message,
         severity=remark.severity,
-        reason=" ".join(inspect.getdoc(check).split()),
+        reason=" ".join((inspect.getdoc(check) or "").split()),
     )
 
 

@@ -142,9 +142,10 @@ def _leave_one_out(
     about = table.metrics[metric]
     if about.mean_of:
         parts = [_leave_one_out(run, table, part) for part in about.mean_of]
-        if None in parts:
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
             return None
-        wholes, withouts = zip(*parts)
+        wholes, withouts = zip(*known)
         return float(np.mean(wholes)), np.mean(withouts, axis=0)
     chosen = _of_split(run, about)
     if about.pooled:
@@ -181,7 +182,7 @@ def _pooled(run: Run, about: Metric, chosen: np.ndarray) -> Optional[Tuple[float
         return None
     totals = counts.sum(axis=1)
     whole, without = _score(about, *totals), _score(about, *(totals[:, None] - counts))
-    return None if whole is None else (float(whole), without)
+    return None if whole is None or without is None else (float(whole), without)
 
 
 def _counts(run: Run, chosen: np.ndarray) -> Optional[np.ndarray]:
@@ -199,7 +200,7 @@ def _score(about: Metric, tn, fp, fn, tp) -> Optional[np.ndarray]:
         "accuracy": (tp + tn, tp + tn + fp + fn),
         "precision": (tp, tp + fp),
         "recall": (tp, tp + fn),
-    }.get(about.kind)
+    }.get(about.kind or "")
     if parts is None:
         return None
     numerator, denominator = parts
@@ -218,12 +219,11 @@ def _variance(
 
 def _same_seed(runs: Runs, better: Side, worse: Side) -> List[Tuple[Run, Run]]:
     """Pairs of runs of both rows that drew the same split."""
-    wanted = [side.table.our_runs.get(side.row) for side in (better, worse)]
-    if None in wanted:
+    ours, others = better.table.our_runs.get(better.row), worse.table.our_runs.get(worse.row)
+    if ours is None or others is None:
         return []
-    ours, others = (runs.of(settings) for settings in wanted)
-    by_draw = {run.draw: run for run in others}
-    return [(run, by_draw[run.draw]) for run in ours if run.draw in by_draw]
+    by_draw = {run.draw: run for run in runs.of(others)}
+    return [(run, by_draw[run.draw]) for run in runs.of(ours) if run.draw in by_draw]
 
 
 def _settings(folder: Path) -> Dict[str, str]:

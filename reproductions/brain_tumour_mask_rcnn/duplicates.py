@@ -44,4 +44,5 @@ def across(groups: Groups, parts: Dict[str, List[str]]) -> Groups:
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
-    return cv2.resize(mask * np.uint8(255), (128, 128), interpolation=cv2.INTER_AREA) > 127
+    shrunk = cv2.resize(mask * np.uint8(255), (128, 128), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk) > 127

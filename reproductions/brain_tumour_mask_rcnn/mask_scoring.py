@@ -11,7 +11,7 @@ import pandas
 from common.metrics import aji
 from common.prediction import evaluate
 from common.prediction.evaluate import Read, Scoring
-from reproductions.brain_tumour_mask_rcnn import annotations, data, metrics
+from reproductions.brain_tumour_mask_rcnn import annotation_files, data, metrics
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.data import PARTS, Sample
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
@@ -27,14 +27,12 @@ def truths(folder: Path) -> Dict[str, Read]:
     found: Dict[str, Read] = {}
     for path in files:
         if path.exists():
-            for image, polygons in annotations.read(path).items():
+            for image, polygons in annotation_files.read(path).items():
                 found[Path(image).stem] = _outlined(polygons, f"{path}, {image}")
     if found:
         return found
-    return {
-        name: lambda predicted, read=read: _parts(read(predicted))
-        for name, read in evaluate.masks_of(folder, classes=1).items()
-    }
+    masks = evaluate.masks_of(folder, classes=1)
+    return {name: _of_mask(read) for name, read in masks.items()}
 
 
 def per_image(name: str, truth: np.ndarray, predicted: np.ndarray) -> pandas.DataFrame:
@@ -58,8 +56,12 @@ def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
     }
 
 
-def _outlined(polygons: annotations.Polygons, name: str) -> Read:
-    return lambda predicted: annotations.draw(polygons, predicted.shape, name)
+def _outlined(polygons: annotation_files.Polygons, name: str) -> Read:
+    return lambda predicted: annotation_files.draw(polygons, predicted.shape, name)
+
+
+def _of_mask(read: Read) -> Read:
+    return lambda predicted: _parts(read(predicted))
 
 
 def _parts(mask: np.ndarray) -> np.ndarray:

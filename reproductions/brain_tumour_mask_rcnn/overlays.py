@@ -18,7 +18,9 @@ COLUMNS = 7
 LISTED = 2  # scores in a caption
 
 
-def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = ()) -> np.ndarray:
+def overlay(
+    image: np.ndarray, found: Detections, true: Sequence[np.ndarray] | np.ndarray = ()
+) -> np.ndarray:
     """Tint what was found, with a box around each detection, and draw the outlines of the ground
     truth.
 

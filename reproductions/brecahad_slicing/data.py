@@ -17,7 +17,7 @@ from common.datasets import manifests
 from common.datasets.leakage import leakage_split
 from common.datasets.splits import group_split, random_split
 from common.imaging.reading import read_rgb
-from reproductions.brecahad_slicing import annotations, slicing
+from reproductions.brecahad_slicing import annotation_files, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
@@ -251,11 +251,11 @@ def batches(
 def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bool) -> List[Sample]:
     scale = side / SIDE
 
-    def read(item: Tuple[str, annotations.Pair]) -> Sample:
+    def read(item: Tuple[str, annotation_files.Pair]) -> Sample:
         image_id, pair = item
         image = read_rgb(pair.image, annotated=True)
         height, width = image.shape[:2]
-        centres = annotations.centres(pair.annotation)["tumor"] * (width, height)
+        centres = annotation_files.centres(pair.annotation)["tumor"] * (width, height)
         image, (rows, columns) = squared(image, side, square, preprocessing)
         if square == "crop":
             centres = centres - (columns.start, rows.start)
@@ -273,4 +273,4 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
         )
 
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(read, annotations.pairs(data_set).items()))
+        return list(pool.map(read, annotation_files.pairs(data_set).items()))

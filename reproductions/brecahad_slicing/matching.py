@@ -36,7 +36,7 @@ def points(mask: np.ndarray) -> np.ndarray:
     _, _, _, centroids = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=CONNECTIVITY
     )
-    return centroids[1:] + 0.5
+    return np.asarray(centroids)[1:] + 0.5
 
 
 def match(true: np.ndarray, pred: np.ndarray, radius: float, size: int) -> Detection:

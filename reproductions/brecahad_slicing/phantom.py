@@ -5,7 +5,7 @@ demonstrations. Numbers computed from them mean nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -60,7 +60,7 @@ def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
     """
     areas = np.bincount(labels.ravel())
     labels = labels[window]
-    found = {
+    found: Dict[str, List[Dict[str, float]]] = {
         name: []
         for name in (
             "mitosis",

@@ -13,7 +13,7 @@ profile there: 6 to 11 minutes. Expected score with ImageNet weights, as publish
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Literal
+from typing import Dict, Literal, Tuple
 
 from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
@@ -24,7 +24,8 @@ from common.training.settings import Assumed, Given
 DATA_SETS = ("busi",)
 PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
-ENCODERS = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3
+Encoder = Literal["resnext50", "resnext101", "vgg16"]
+ENCODERS: Tuple[Encoder, ...] = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3
 COLOURS = {"benign": (64, 220, 120), "malignant": (255, 80, 64)}  # in figures and overlays
 # assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
 PADDING = "constant"
@@ -34,9 +35,7 @@ PADDING = "constant"
 class Config:
     """One training."""
 
-    encoder: Annotated[Literal["resnext50", "resnext101", "vgg16"], Given("section 2.3")] = (
-        "resnext50"
-    )
+    encoder: Annotated[Encoder, Given("section 2.3")] = "resnext50"
     """Encoder of the U-Net; vgg16 is the library's default, and what the paper calls U-Net."""
     protocol: Literal["published", "corrected"] = "published"
     """Split by image (published) or with near-duplicate images on one side (corrected)."""

@@ -110,16 +110,18 @@ def side_by_side(
     256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]); `out`, for instance a memory
     map, receives it.
     """
-    for top in range(0, image.shape[0], PATCH):
+    height, width = image.shape[:2]
+    for top in range(0, height, PATCH):
         band = image[top : top + PATCH]
         patches = tiling.split(band, PATCH, mode=PADDING)
         outputs = [
             predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)
         ]
-        merged = tiling.merge(np.concatenate(outputs), band.shape[:2])
+        merged = tiling.merge(np.concatenate(outputs), (len(band), width))
         if out is None:
-            out = np.empty((image.shape[0], *merged.shape[1:]), merged.dtype)
+            out = np.empty((height, *merged.shape[1:]), merged.dtype)
         out[top : top + PATCH] = merged
+    assert out is not None  # an image has a row
     return out
 
 

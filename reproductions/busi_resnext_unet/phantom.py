@@ -111,7 +111,7 @@ def _scan(
             (width // 8, height - 14),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.4,
-            220,
+            (220,),
             1,
             cv2.LINE_AA,
         )
@@ -121,5 +121,5 @@ def _scan(
             (rows.min(), columns[rows.argmin()]),
             (rows.max(), columns[rows.argmax()]),
         ):
-            cv2.drawMarker(image, (int(column), int(row)), 230, cv2.MARKER_CROSS, 9)
+            cv2.drawMarker(image, (int(column), int(row)), (230,), cv2.MARKER_CROSS, 9)
     return image, masks

@@ -123,7 +123,8 @@ def augment(
     )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
     if config.transforms_mask:
-        mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
+        moved = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height))
+        mask = np.asarray(moved) > 127
     return image, mask
 
 

@@ -27,7 +27,7 @@ from common.training import fit, predictions
 from common.training import settings as given_settings
 from common.training.runs import Run
 from reproductions.brecahad_slicing import (
-    annotations,
+    annotation_files,
     data,
     eval,
     experiments,
@@ -160,7 +160,7 @@ def test_a_row_is_held_against_its_own_settings(data_set):
     assert (row.id, config.tiles) == ("p128_s64_zero", "p128_s64_zero")
     assert not eval.differences(config, complete)
     assert not given_settings.differences(config, paper)
-    partial = replace(complete, name=annotations.PARTIAL, title="BreCaHAD, 30 of 162 images")
+    partial = replace(complete, name=annotation_files.PARTIAL, title="BreCaHAD, 30 of 162 images")
     corrected = replace(config, protocol="corrected", learning_rate=0.2, epochs=8, width=16)
     assert eval.differences(corrected, partial) == [
         "BreCaHAD, 30 of 162 images instead of all",
@@ -225,7 +225,7 @@ def test_only_the_partial_copy_may_have_annotations_without_images(copy):
         match=r"Case_2-01\.json: annotation without image, expected images/Case_2-01\.tif",
     ):
         read()
-    assert len(read(annotations.PARTIAL)) == 5
+    assert len(read(annotation_files.PARTIAL)) == 5
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_what_is_no_annotation_is_one_line(tmp_path, content):
     path = tmp_path / "Case_1-01.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"Case_1-01\.json: expected") as caught:
-        annotations.centres(path)
+        annotation_files.centres(path)
     assert "\n" not in str(caught.value)
 
 
@@ -326,9 +326,9 @@ def test_points_survive_the_annotation_and_classes_have_to_be_there(tmp_path_fac
     path.write_text(json.dumps({**points, "mitosis": [{"x": 7}]}))
     if len(points) < 2:
         with pytest.raises(InputError, match="expected a list"):
-            annotations.centres(path)
+            annotation_files.centres(path)
         return
-    found = annotations.centres(path)
+    found = annotation_files.centres(path)
     assert {
         name: [{"x": x, "y": y} for x, y in part.tolist()] for name, part in found.items()
     } == points
@@ -339,7 +339,7 @@ def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, cont
     path = tmp_path_factory.getbasetemp() / "Case_1-02.json"
     path.write_text(json.dumps(content))
     try:
-        found = annotations.centres(path)
+        found = annotation_files.centres(path)
     except InputError as error:
         assert "Case_1-02.json" in str(error) and "\n" not in str(error)
     else:
@@ -850,7 +850,7 @@ def test_the_real_images(capsys):
     data_set = trainer.find_data(REAL)
     config = replace(PROFILES["quick"], protocol="corrected")
     samples = data.load(data_set, config)
-    if data_set.name == annotations.PARTIAL:
+    if data_set.name == annotation_files.PARTIAL:
         assert "data: BreCaHAD, 30 of 162 images" in capsys.readouterr().out
         assert len(samples) == 30
         assert sum(len(sample.centres) for sample in samples) == 3319

@@ -62,9 +62,9 @@ def read(path: Path) -> Dict[str, Polygons]:
     }
 
 
-def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
+def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:
     """Fill polygons as masks, bool (n, H, W): one per polygon, of the pixels whose centres it
-    holds.
+    holds. `shape` is (H, W).
 
     Raises:
         InputError: a point lies outside of the image, or a polygon holds no pixel; named after
