@@ -1,8 +1,8 @@
 """How often verdicts are wrong, and how often they see a difference that is there.
 
-`python -m tools.verdict_rates` prints the tables of docs/verdicts.md and draws its picture. A score
-varies from run to run by test luck (which images are drawn) and by training luck (initial weights,
-order). Both are normal here.
+`.venv/bin/python -m tools.verdict_rates` prints the tables of docs/verdicts.md and draws its
+picture. A score varies from run to run by test luck (which images are drawn) and by training luck
+(initial weights, order). Both are normal here.
 """
 
 from __future__ import annotations

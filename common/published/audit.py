@@ -1,5 +1,4 @@
-"""Hold published numbers against arithmetic and against each other: `python -m
-common.published.audit [FILE or FOLDER ...]`.
+"""Hold published numbers against arithmetic and against each other: `medseg audit [PATH …]`.
 
 The checks know no paper; they follow what a table declares of its metrics and rows (see
 `common.published.schema`) and what a paper claims (`common.published.claims`). They need no images,
@@ -75,21 +74,6 @@ def audit(
     return [_finding(paper, check, remark) for check, remark in made]
 
 
-def of_folder(published: Path, results: Path = RESULTS) -> List[Finding]:
-    """Audit the folder `published` of a paper with all that the project holds of it.
-
-    Args:
-        published: reproductions/<paper>/published.
-        results: folder with a folder of results per paper.
-
-    Raises:
-        InputError: a file is damaged.
-    """
-    paper = published.parent.name
-    tables = schema.load_folder(published)
-    return audit(paper, tables, claims.load_folder(published), spread.Runs(results / paper))
-
-
 def _rows(tables: Sequence[PublishedTable]) -> List[List[Cell]]:
     """Give the numbers that can be held against each other: of one row, one part of the data and
     one class, aggregated as one text says.
@@ -124,18 +108,19 @@ def _gather(paths: Sequence[Path]) -> List[_Paper]:
     for path in paths:
         folder = path / "published" if (path / "published").is_dir() else path
         yamls = sorted(folder.rglob("*.yaml")) if path.is_dir() else [path]
-        tables = [yaml for yaml in yamls if yaml.name != schema.CLAIMS_FILE]
-        if not tables:
+        of_tables = [yaml for yaml in yamls if yaml.name != schema.CLAIMS_FILE]
+        if not of_tables:
             raise InputError(f"{path}: expected a folder with published tables (*.yaml)")
-        for yaml in tables:
+        for yaml in of_tables:
             named = files.setdefault(yaml.resolve().parent, [])
             named += [yaml.resolve()] if yaml.resolve() not in named else []
     papers = []
     for folder, named in files.items():
         name = folder.parent.name if folder.name == "published" else folder.name
         whole = set(named) >= {path.resolve() for path in schema.table_files(folder)}
-        claimed = claims.load_folder(folder) if whole else ()
-        papers.append(_Paper(name, [schema.load(yaml) for yaml in named], claimed))
+        tables = [schema.load(yaml) for yaml in named]
+        claimed = claims.load_folder(folder, tables) if whole else ()
+        papers.append(_Paper(name, tables, claimed))
     return papers
 
 
@@ -144,9 +129,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     """Check published numbers against arithmetic and each other. Findings do not change the exit
     code.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m common.published.audit", description=main.__doc__
-    )
+    parser = argparse.ArgumentParser(prog="medseg audit", description=main.__doc__)
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="published tables, or folders with some"
     )

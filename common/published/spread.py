@@ -9,6 +9,7 @@ estimated.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -25,11 +26,20 @@ FEWEST_IMAGES = 3
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
-class Run(NamedTuple):
-    """A finished run: its settings, and its scores per test image by column."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its settings, and its scores per test image by column, as texts."""
 
     settings: Mapping[str, str]
     columns: Mapping[str, np.ndarray]
+    _numbers: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Give a column as numbers, an empty field as NaN."""
+        if name not in self._numbers:  # many differences are asked of few runs
+            values = [float(text) if text else math.nan for text in self.columns[name]]
+            self._numbers[name] = np.array(values)
+        return self._numbers[name]
 
     @property
     def ids(self) -> Tuple[str, ...]:
@@ -171,7 +181,7 @@ def _of_split(run: Run, about: Metric) -> np.ndarray:
 def _per_image(run: Run, metric: str, about: Metric, chosen: np.ndarray) -> Optional[np.ndarray]:
     """The images' scores: a column of that name, or counted from the pixels."""
     if metric in run.columns:
-        return _numbers(run.columns[metric])[chosen]
+        return run.numbers(metric)[chosen]
     counts = _counts(run, chosen)
     return None if counts is None else _score(about, *counts)
 
@@ -188,7 +198,7 @@ def _pooled(run: Run, about: Metric, chosen: np.ndarray) -> Optional[Tuple[float
 def _counts(run: Run, chosen: np.ndarray) -> Optional[np.ndarray]:
     if not set(COUNTS) <= set(run.columns):
         return None
-    return np.array([_numbers(run.columns[name])[chosen] for name in COUNTS])
+    return np.array([run.numbers(name)[chosen] for name in COUNTS])
 
 
 def _score(about: Metric, tn, fp, fn, tp) -> Optional[np.ndarray]:
@@ -251,7 +261,3 @@ def _columns(path: Path) -> Dict[str, np.ndarray]:
     if "id" not in header or any(len(line) != len(header) for line in lines):
         raise InputError(f"{path}: expected a CSV of scores per image with a column id")
     return {name: np.array(column) for name, column in zip(header, zip(*lines))}
-
-
-def _numbers(texts: np.ndarray) -> np.ndarray:
-    return np.array([float(text) if text else math.nan for text in texts])

@@ -53,11 +53,6 @@ class Overview:
     synthetic: bool
 
     @property
-    def short_name(self) -> str:
-        """What the paper's make targets begin with."""
-        return self.id.partition("_")[0]
-
-    @property
     def impossible(self) -> frozenset:
         """Places, (table, row, metric), of numbers that cannot be right as printed."""
         found = [one.cells for one in self.findings if one.severity == "impossible"]
@@ -121,7 +116,7 @@ def of_paper(folder: Path, results: Path) -> Overview:
     claimed: Sequence[JudgedClaim] = ()
     if not synthetic:
         runs = spread.Runs(results)
-        conclusions = claims.load_folder(folder / "published")
+        conclusions = claims.load_folder(folder / "published", references)
         found = audit.audit(folder.name, references, conclusions, runs)
         regenerated = [(one.reference, one.results) for one in judged]
         claimed = judged_claims.judge(conclusions, regenerated, runs)

@@ -238,7 +238,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     where one is not current.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m common.results.readme", description=main.__doc__
+        prog=".venv/bin/python -m common.results.readme", description=main.__doc__
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail if a file is not current"

@@ -300,19 +300,6 @@ def write(frame: pd.DataFrame, path: Path | str) -> bool:
     return True
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read scores per image back; ids stay text.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    try:
-        return pd.read_csv(path, dtype={"id": str})
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
-
-
 def read(path: Path | str) -> pd.DataFrame:
     """Read back a table that `build` gave and `write` wrote.
 

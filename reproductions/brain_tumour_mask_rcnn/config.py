@@ -3,10 +3,10 @@
 Source: "Derin Öğrenme Teknolojisi ile Beyin Tümörü Tespiti ve Segmentasyonu" (in Turkish). What it
 leaves open is taken from the usual implementation (Matterport's Mask R-CNN) and from public
 notebooks on the same 302 images.
-Command: `make brain-table`; one network alone: `python -m
-reproductions.brain_tumour_mask_rcnn.train --help`. Expected time, one network and seed, paper
-profile: 1,500 images of 1024×1024, which is a GPU's work; quick profile on two CPU cores in
-    mixed_bfloat16: an hour.
+Command: `make brain-table`; one network alone:
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.train --help`.
+Expected time, one network and seed, paper profile: 1,500 images of 1024×1024, which is a GPU's
+work; quick profile on two CPU cores in mixed_bfloat16: an hour.
 Expected score: the source publishes none.
 """
 

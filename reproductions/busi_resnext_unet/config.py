@@ -3,11 +3,12 @@ it.
 
 Paper: Katar, Yıldırım: "Breast Cancer Segmentation from Ultrasound Images Using ResNext-based U-Net
 Model", 2023.
-Command: `make busi-table3`; one network alone: `python -m reproductions.busi_resnext_unet.train
---encoder vgg16`. Expected time, one network and seed, paper profile: 392,500 patches of 256×256,
-which is a GPU's work (about 33 hours for ResNeXt50 on two CPU cores in mixed_bfloat16); quick
-profile there: 6 to 11 minutes. Expected score with ImageNet weights, as published: mean IoU 73.17
-%, 72.24 % and 68.07 %.
+Command: `make busi-table3`; one network alone:
+`.venv/bin/python -m reproductions.busi_resnext_unet.train --encoder vgg16`.
+Expected time, one network and seed, paper profile: 392,500 patches of 256×256, which is a GPU's
+work (about 33 hours for ResNeXt50 on two CPU cores in mixed_bfloat16); quick profile there: 6 to
+11 minutes.
+Expected score with ImageNet weights, as published: mean IoU 73.17 %, 72.24 % and 68.07 %.
 """
 
 from __future__ import annotations

@@ -211,14 +211,6 @@ def test_broken_annotations_are_named(tmp_path, entries, message):
         annotation_files.read(write(tmp_path / "a.json", entries))
 
 
-def test_files_that_are_no_json_are_named(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        annotation_files.read(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
-        annotation_files.read(tmp_path / "a.json")
-
-
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 outlines = st.lists(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=5), max_size=3)
 strange = st.recursive(
