@@ -14,7 +14,7 @@ Expected score with ImageNet weights, as published: mean IoU 73.17 %, 72.24 % an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Literal, Tuple
+from typing import Dict, Literal, Tuple, get_args
 
 from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
@@ -25,8 +25,8 @@ from common.training.settings import Assumed, Given
 DATA_SETS = ("busi",)
 PATCH = 256  # side of the patches
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
-Encoder = Literal["resnext50", "resnext101", "vgg16"]
-ENCODERS: Tuple[Encoder, ...] = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3
+Encoder = Literal["resnext50", "resnext101", "vgg16"]  # in the order of Table 3
+ENCODERS: Tuple[Encoder, ...] = get_args(Encoder)
 COLOURS = {"benign": (64, 220, 120), "malignant": (255, 80, 64)}  # in figures and overlays
 # assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
 PADDING = "constant"

@@ -22,11 +22,9 @@ from common.training import runs
 from common.training.settings import Assumed, Given
 
 DATA_SETS = ("tnbc",)
-Encoder = Literal["resnext50", "vgg19", "vgg16"]
+Encoder = Literal["resnext50", "vgg19", "vgg16"]  # vgg16 is not in the paper
 ENSEMBLE: Tuple[Encoder, ...] = ("resnext50", "vgg19")  # the members, in the paper's order
-CONTROL: Encoder = (
-    "vgg16"  # not in the paper: with and without ImageNet weights, it shows their worth
-)
+CONTROL: Encoder = "vgg16"  # with and without ImageNet weights, it shows what they are worth
 
 
 @dataclass(frozen=True)
