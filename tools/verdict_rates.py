@@ -132,11 +132,11 @@ def rows() -> List[str]:
         wrong = _percents(rate.differs for rate in same)
         lines.append(f"| {n} | {outside} | {wrong} |")
     for n in SEEDS:
-        seen = [
-            _percents(rates(simulate(n, luck, shift), resolution).differs for luck in TRAINING_LUCK)
-            for shift, resolution in ((3, RESOLUTION), (3, 1), (5, RESOLUTION))
-        ]
-        lines.append(f"| {n} | {' | '.join(seen)} |")
+        columns = []
+        for shift, resolution in ((3, RESOLUTION), (3, 1), (5, RESOLUTION)):
+            moved = [rates(simulate(n, luck, shift), resolution) for luck in TRAINING_LUCK]
+            columns.append(_percents(rate.differs for rate in moved))
+        lines.append(f"| {n} | {' | '.join(columns)} |")
     return lines
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import itertools
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -138,20 +137,17 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     arguments = parser.parse_args(argv)
     papers = _gather(arguments.paths or sorted(REPRODUCTIONS.glob("*/published")))
-    found = list(
-        itertools.chain.from_iterable(
-            audit(paper.name, paper.tables, paper.claims, spread.Runs(RESULTS / paper.name))
-            for paper in papers
-        )
-    )
-    numbers = {
-        paper.name: sum(1 for _ in rounding.read_all(paper.tables, quoted=True)) for paper in papers
-    }
+    made: List[Finding] = []
+    numbers: Dict[str, int] = {}
+    for paper in papers:
+        runs = spread.Runs(RESULTS / paper.name)
+        made += audit(paper.name, paper.tables, paper.claims, runs)
+        numbers[paper.name] = len(list(rounding.read_all(paper.tables, quoted=True)))
     console = Console()
     console.width = min(WIDTH, console.width)
-    findings.show(found, numbers, console)
+    findings.show(made, numbers, console)
     if arguments.csv:
-        findings.write(found, arguments.csv)
+        findings.write(made, arguments.csv)
         print(f"written: {arguments.csv}")
 
 

@@ -84,9 +84,7 @@ class Runs:
         """
         wanted = {**wanted, "protocol": "published"}
         fitting = [
-            path
-            for path, settings in self._settings.items()
-            if all(settings.get(name) == value for name, value in wanted.items())
+            path for path, settings in self._settings.items() if wanted.items() <= settings.items()
         ]
         for profile in CLOSEST_FIRST:
             chosen = [path for path in fitting if self._settings[path].get("profile") == profile]

@@ -53,13 +53,11 @@ def read(path: Path) -> Dict[str, Polygons]:
                 f"{shown(path)}: expected one entry for each image, got two for {_printable(name)}"
             )
         regions[name] = found
-    return {
-        name: [
-            _polygon(region, f"{shown(path)}: {_printable(name)}, region {number}")
-            for number, region in enumerate(parts)
-        ]
-        for name, parts in regions.items()
-    }
+    polygons: Dict[str, Polygons] = {}
+    for name, parts in regions.items():
+        place = f"{shown(path)}: {_printable(name)}, region"
+        polygons[name] = [_polygon(part, f"{place} {n}") for n, part in enumerate(parts)]
+    return polygons
 
 
 def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:

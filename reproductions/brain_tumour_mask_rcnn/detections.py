@@ -47,8 +47,8 @@ def save(path: Path, found: Detections) -> None:
     """Write detections as JSON, atomically."""
     content = {
         "size": list(found.masks.shape[1:]),
-        "scores": [float(score) for score in found.scores],
-        "boxes": [[float(side) for side in box] for box in found.boxes],
+        "scores": found.scores.astype(float).tolist(),
+        "boxes": found.boxes.astype(float).tolist(),
         "masks": [encode(mask)["counts"].decode("ascii") for mask in found.masks],
     }
     files.write_json(path, content)

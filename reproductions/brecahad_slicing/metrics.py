@@ -33,7 +33,7 @@ def per_image(
     run = runs[0]
     samples = data.load(data_set, config)
     split = data.split(samples, config)
-    if {part: [tile.id for tile in tiles] for part, tiles in split.items()} != run.split:
+    if data.tile_ids(split) != run.split:
         raise InputError(f"{run.folder}: the data give another split than when it was trained")
     tables = []
     for part, tiles in split.items():

@@ -42,7 +42,7 @@ def find(images: Mapping[str, np.ndarray]) -> Groups:
 
 def across_classes(groups: Groups) -> Groups:
     """Give those groups whose images lie in more than one class."""
-    return [group for group in groups if len({image_id.split()[0] for image_id in group}) > 1]
+    return [group for group in groups if len(set(map(_class_of, group))) > 1]
 
 
 def group_of(ids: Sequence[str]) -> List[str]:
@@ -60,3 +60,7 @@ def write(groups: Groups) -> None:
     """Write the project's list of groups, JSON with a group per line."""
     lines = ",\n".join(json.dumps(group) for group in groups)
     files.write_text(LIST, f"[\n{lines}\n]\n")
+
+
+def _class_of(image_id: str) -> str:
+    return image_id.split()[0]
