@@ -135,10 +135,10 @@ def pseudo_values(run: Run, table: PublishedTable, metric: str) -> Optional[np.n
 
     Of a mean over images these are the images' scores; their spread is that of the score.
     """
-    found = _leave_one_out(run, table, metric)
-    if found is None:
+    both = _leave_one_out(run, table, metric)
+    if both is None:
         return None
-    whole, without = found
+    whole, without = both
     count = len(without)
     return count * whole - (count - 1) * without
 

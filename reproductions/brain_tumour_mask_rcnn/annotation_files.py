@@ -40,7 +40,7 @@ def read(path: Path) -> Dict[str, Polygons]:
             name, listed = entry["filename"], entry["regions"]
             # VIA 1 numbers them: {"0": {…}, "1": {…}}.
             ordered = listed.values() if isinstance(listed, dict) else listed
-            found = list(ordered)
+            listed_regions = list(ordered)
         except (KeyError, TypeError):
             raise InputError(
                 f"{shown(path)}: expected an object of VIA entries, each with `filename` and "
@@ -52,7 +52,7 @@ def read(path: Path) -> Dict[str, Polygons]:
             raise InputError(
                 f"{shown(path)}: expected one entry for each image, got two for {_printable(name)}"
             )
-        regions[name] = found
+        regions[name] = listed_regions
     polygons: Dict[str, Polygons] = {}
     for name, parts in regions.items():
         place = f"{shown(path)}: {_printable(name)}, region"

@@ -56,7 +56,7 @@ def find(folder: Path) -> Dict[str, Dict[str, annotation_files.Polygons]]:
         InputError: an annotation file is unusable, names an image that is absent, or leaves one
         out.
     """
-    found: Dict[str, Dict[str, annotation_files.Polygons]] = {}
+    parts: Dict[str, Dict[str, annotation_files.Polygons]] = {}
     seen: Set[str] = set()
     for part, name in PARTS.items():
         path = folder / name / "annotations.json"
@@ -69,13 +69,13 @@ def find(folder: Path) -> Dict[str, Dict[str, annotation_files.Polygons]]:
             )
         for strange in sorted(images - set(polygons)):
             raise InputError(f"{path}: expected an entry for {strange}, which lies beside it")
-        found[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
+        parts[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
         for twice in sorted(images & seen):
             raise InputError(
                 f"{folder / name / twice}: expected each name once, another part has it as well"
             )
         seen |= images
-    return found
+    return parts
 
 
 def load(folder: Path, ids: Iterable[str]) -> List[Sample]:

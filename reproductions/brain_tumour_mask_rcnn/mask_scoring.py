@@ -24,13 +24,13 @@ def truths(folder: Path) -> Dict[str, Read]:
     test, or masks of a folder.
     """
     files = [folder / FILE, *(folder / name / FILE for name in PARTS.values())]
-    found: Dict[str, Read] = {}
+    outlines: Dict[str, Read] = {}
     for path in files:
         if path.exists():
             for image, polygons in annotation_files.read(path).items():
-                found[Path(image).stem] = _outlined(polygons, f"{path}, {image}")
-    if found:
-        return found
+                outlines[Path(image).stem] = _outlined(polygons, f"{path}, {image}")
+    if outlines:
+        return outlines
     masks = evaluate.masks_of(folder, classes=1)
     return {name: _of_mask(read) for name, read in masks.items()}
 
@@ -39,9 +39,9 @@ def per_image(name: str, truth: np.ndarray, predicted: np.ndarray) -> pandas.Dat
     """Score a mask, uint8 (H, W) of 0 and 1, with true tumours, bool (n, H, W)."""
     parts = _parts(predicted)
     boxes = np.array([data.box(part) for part in parts], np.float32).reshape(-1, 4)
-    found = Detections(boxes, np.ones(len(parts), np.float32), parts)
+    predictions = Detections(boxes, np.ones(len(parts), np.float32), parts)
     sample = Sample(name, np.zeros((*predicted.shape, 3), np.uint8), truth)
-    return metrics.per_image([sample], [found], min_score=0.5)
+    return metrics.per_image([sample], [predictions], min_score=0.5)
 
 
 def aggregate(table: pandas.DataFrame) -> Dict[str, float]:

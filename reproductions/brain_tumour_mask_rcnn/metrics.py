@@ -38,18 +38,18 @@ class Curve(NamedTuple):
     false_positives: np.ndarray  # (k,): invented tumours per image, likewise
 
 
-def match(true: np.ndarray, found: Detections) -> np.ndarray:
+def match(true: np.ndarray, detections: Detections) -> np.ndarray:
     """Decide which detections have found a tumour, bool (n,): one at most for each tumour, the
     highest scores first.
 
     A detection takes the tumour, of those still to be found, whose mask it overlaps most, with an
     IoU of `MATCH` or more. `true` is bool (m, H, W).
     """
-    hits = np.zeros(len(found.scores), bool)
+    hits = np.zeros(len(detections.scores), bool)
     if not len(true):
         return hits
-    overlaps = _ious(found.masks, true)
-    for index in np.argsort(-found.scores, kind="stable"):
+    overlaps = _ious(detections.masks, true)
+    for index in np.argsort(-detections.scores, kind="stable"):
         best = overlaps[index].argmax()
         if overlaps[index, best] >= MATCH:
             hits[index] = True

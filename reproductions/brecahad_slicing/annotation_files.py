@@ -77,7 +77,7 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         raise InputError(
             f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"
         ) from None
-    found = {}
+    by_class = {}
     for name in CLASSES:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise InputError(f"{path}: expected a list {name!r} of points")
@@ -88,10 +88,10 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
                 raise InputError(
                     f"{path}: {name}[{number}]: expected x and y from 0 to 1, got {point!r:.80}"
                 )
-        found[name] = np.array([[point["x"], point["y"]] for point in points], np.float64).reshape(
-            -1, 2
-        )
-    return found
+        by_class[name] = np.array(
+            [[point["x"], point["y"]] for point in points], np.float64
+        ).reshape(-1, 2)
+    return by_class
 
 
 def _is_fraction(value: object) -> bool:

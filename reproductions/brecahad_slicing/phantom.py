@@ -60,7 +60,7 @@ def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
     """
     areas = np.bincount(labels.ravel())
     labels = labels[window]
-    found: Dict[str, List[Dict[str, float]]] = {
+    by_class: Dict[str, List[Dict[str, float]]] = {
         name: []
         for name in (
             "mitosis",
@@ -77,5 +77,5 @@ def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
         # Nuclei of the stroma have radii up to 6.5, those of epithelium from 6 upwards.
         kind = "tumor" if areas[label] > np.pi * 6.25**2 else "non_tumor"
         x, y = (columns.mean() + 0.5) / labels.shape[1], (rows.mean() + 0.5) / labels.shape[0]
-        found[kind].append({"x": round(x, 6), "y": round(y, 6)})
-    return found
+        by_class[kind].append({"x": round(x, 6), "y": round(y, 6)})
+    return by_class

@@ -108,9 +108,9 @@ def figure(page: Page) -> None:
     samples = data.load(page.data_set, trained.config)["test"][:SHOWN]
     images, captions = [], []
     for sample in samples:
-        found = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
-        scores = metrics.compare("test", [sample], [found], THRESHOLD).iloc[0]
-        images.append([sample.image, sample.mask, figures.agreement(sample.mask, found)])
+        predicted = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
+        scores = metrics.compare("test", [sample], [predicted], THRESHOLD).iloc[0]
+        images.append([sample.image, sample.mask, figures.agreement(sample.mask, predicted)])
         captions.append([sample.id, "", f"F1 {scores.f1:.3f}  IoU {scores.iou:.3f}"])
     figures.panels(page.path, images, ["image", "ground truth", "U-Net"], captions, page.title)
 
