@@ -1,5 +1,5 @@
-"""Scores of the detections: COCO's average precision, tumours found and invented by confidence, and
-pixels.
+"""Scores of the detections: COCO's average precision, true and false positives by confidence, and
+pixel scores.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ CHOSEN = "_chosen"  # ends the columns at the confidence that was chosen on the 
 class Curve(NamedTuple):
     """Free-response operating characteristic: a point for every score that a detection has, the
     highest first.
+
+    Attributes:
+        scores: float (k,).
+        sensitivity: (k,), fraction of all tumours that are found with this score or a higher one;
+            NaN where there is no tumour.
+        false_positives: (k,), per image, likewise.
     """
 
-    scores: np.ndarray  # (k,)
-    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one; NaN
-    # where there is no tumour
-    false_positives: np.ndarray  # (k,): invented tumours per image, likewise
+    scores: np.ndarray
+    sensitivity: np.ndarray
+    false_positives: np.ndarray
 
 
 def match(true: np.ndarray, detections: Detections) -> np.ndarray:
@@ -85,8 +90,8 @@ def per_image(
     """Score every image at one confidence.
 
     Returns:
-        One line per image: id, tumours, tumours found, tumours invented, pixel counts of the union
-        of all masks (tn, fp, fn, tp), and the Dice and IoU that follow from these.
+        One line per image: id, tumours, those found, false positives (`invented`), pixel counts of
+        the union of all masks (tn, fp, fn, tp), and the Dice and IoU that follow from these.
     """
     rows = []
     for sample, detections in zip(samples, found):

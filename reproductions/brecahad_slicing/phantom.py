@@ -22,12 +22,12 @@ def write(
     size: Tuple[int, int] = (340, 256),
     seed: int = 0,
 ) -> None:
-    """Write H&E-like pictures of `size` (width, height), and the centres of their nuclei, in the
+    """Write H&E-like images of `size` (width, height), and the centres of their nuclei, in the
     layout of BreCaHAD.
 
     `images/Case_<case>-<number>` is a TIFF, or a JPEG for each case's last.
     `groundTruth/Case_<case>-<number>.json` lists centres by class, from 0 to 1; crowded, large
-    nuclei are the tumour's. The second picture of a case shows a part of the first one's tissue
+    nuclei are the tumour's. The second image of a case shows a part of the first one's tissue
     again. The same arguments give the same pixels. Raises InputError if `folder` holds other data.
     """
     width, height = size

@@ -23,7 +23,7 @@ from common.training import runs
 from common.training.settings import Assumed, Given
 
 DATA_SETS = ("busi",)
-PATCH = 256  # side of the patches
+PATCH = 256  # size of the patches, pixels
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
 Encoder = Literal["resnext50", "resnext101", "vgg16"]  # in the order of Table 3
 ENCODERS: Tuple[Encoder, ...] = get_args(Encoder)
@@ -142,10 +142,10 @@ AGGREGATION = ("absent", "dice_classes", "aggregation")  # what needs no new loo
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share. A patch still shows 256×256 pixels, at a quarter of the resolution, and an
-    # epoch shows an eighth of them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the
-    # paper's rate 372 taught next to nothing. Measured on two cores in mixed_bfloat16, a step of 16
-    # shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16 0.6 s.
+    # For a CPU. A patch still shows 256×256 pixels, at a quarter of the resolution, and an epoch
+    # shows an eighth of them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the
+    # paper's learning rate 372 taught next to nothing. Measured on two cores in mixed_bfloat16, a
+    # step of 16 shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16 0.6 s.
     "quick": replace(
         _PAPER, profile="quick", input_size=64, epoch_share=1 / 8, epochs=16, learning_rate=3e-4
     ),

@@ -1,7 +1,7 @@
 """Near-duplicates among the images of BUSI: `make busi-duplicates` finds them anew and writes their
 list.
 
-BUSI has no patient ids, but many of its images show one scene twice: the same picture again, with
+BUSI has no patient ids, but many of its images show one scene twice: the same image again, with
 callipers or letters, or a frame taken a moment later. Two of them on both sides of a split make the
 test easier than it is.
 """

@@ -131,7 +131,7 @@ def overlapping(
     overlap: float = 0.5,
     out: Optional[np.ndarray] = None,
 ) -> np.ndarray:
-    """Predict with patches that share the part `overlap` of their side with their neighbours,
+    """Predict with patches that overlap their neighbours by the fraction `overlap` of their size,
     blended without seams.
 
     Arguments and result as for `side_by_side`, but the predictions, and `out`, are floating.

@@ -107,9 +107,9 @@ def aggregate(
 
     F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of
     each batch and summed over the batches; the sum is divided by the number of images (published)
-    or of batches (corrected). The published protocol's by the right number are given too, and, of
-    both, what is pooled over all pixels and at the tuned threshold. Where a mask is empty and
-    nothing is found, all scores are 1.
+    or of batches (corrected). Also given: the published protocol with the correct denominator,
+    and for both protocols the scores pooled over all pixels and those at the tuned threshold.
+    Where a mask is empty and nothing is predicted, all scores are 1.
     """
     scores: Dict[str, float] = {}
     validation = table[table["part"] == "validation"]
