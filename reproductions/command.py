@@ -36,11 +36,11 @@ def list_papers(words: List[str]) -> None:
     for paper in reproductions.names():
         print(paper)
         for name, target in reproductions.targets(paper).items():
-            text = f"{target.sentence} (make {target.target})"
-            indent = " " * 15
-            lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-            lines[0] = f"  {name:<12} {lines[0].strip()}"
-            print("\n".join(lines))
+            # A command stays on one line, so that it can be copied.
+            text = f"{target.sentence} (make\0{target.target})"
+            lines = textwrap.wrap(text, width - 15, break_on_hyphens=False)
+            for heading, line in zip([name, *[""] * len(lines)], lines):
+                print(f"  {heading:<12} {line}".replace("\0", " "))
 
 
 def train(words: List[str]) -> None:

@@ -131,7 +131,7 @@ def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
 
 @paper.figure(table2)
 def figure5(page: Page) -> None:
-    """Nuclei that the U-nets find, miss and invent on a test image, figure 5."""
+    """True positives, false negatives and false positives on a test image, figure 5."""
     _draw(page, "table2")
 
 

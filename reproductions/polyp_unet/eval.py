@@ -103,7 +103,7 @@ def centres(trained: Trained, data_set: DataSet) -> Iterator[Tuple[str, Dict[str
 
 @paper.figure(table)
 def figure(page: Page) -> None:
-    """Test images with the polyps found, missed and falsely found."""
+    """Test images with true positive, false negative and false positive pixels."""
     trained = page.rows[0]
     samples = data.load(page.data_set, trained.config)["test"][:SHOWN]
     images, captions = [], []
