@@ -143,8 +143,11 @@ def _table_lines(one: Overview, upwards: str, project: Path) -> List[List[str]]:
 
 def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
+    text = ""
+    for row in rows:
+        cells = [cell.replace("|", "\\|") for cell in row]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
 
 
 def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str:
