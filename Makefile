@@ -32,6 +32,8 @@ TORCH ?=
 KILLS ?=
 ## STATUS (no): 1 shows the state of the queue
 STATUS ?=
+## COVERAGE (no): 1 makes test list the lines that no test ran
+COVERAGE ?=
 ## BUNDLE (none): folder for a set-up without a network; docs/offline.md
 BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
@@ -145,7 +147,7 @@ bundle: ## collect packages, data and weights for a set-up without a network
 		$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS)))
 
 test: setup ## the tests; DATA_ROOT adds those that read real images
-	@$(MODULE) pytest --numprocesses 2 --dist loadfile
+	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(if $(filter-out 0,$(COVERAGE)),--cov --cov-report=term-missing)
 
 lint: setup ## style, likely bugs and types, by ruff and mypy
 	@$(MODULE) ruff check .

@@ -1,7 +1,7 @@
 """The command `medseg`: every paper's training, tables and figures under one name.
 
 It checks its words before anything is imported that takes long, then runs the module that does the
-work: `medseg table PAPER TABLE …` is `python -m reproductions.PAPER.eval TABLE …`.
+work: `medseg table PAPER TABLE …` is `.venv/bin/python -m reproductions.PAPER.eval TABLE …`.
 """
 
 from __future__ import annotations
@@ -51,12 +51,11 @@ def list_papers(words: List[str]) -> None:
     for paper in reproductions.names():
         print(paper)
         for name, target in reproductions.targets(paper).items():
-            make = f"make {reproductions.short_name(paper)}-{name}"
-            text = f"{target.sentence} ({make})"
-            indent = " " * 15
-            lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-            lines[0] = f"  {name:<12} {lines[0].strip()}"
-            print("\n".join(lines))
+            # A command stays on one line, so that it can be copied.
+            text = f"{target.sentence} (make\0{target.target})"
+            lines = textwrap.wrap(text, width - 15, break_on_hyphens=False)
+            for heading, line in zip([name, *[""] * len(lines)], lines):
+                print(f"  {heading:<12} {line}".replace("\0", " "))
 
 
 def train(words: List[str]) -> None:
@@ -69,7 +68,7 @@ def train(words: List[str]) -> None:
 
 
 def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
-    """Regenerate a table or figure of a paper."""
+    """Regenerate a table or figure of a paper; the words are PAPER NAME and options."""
     paper, rest = _paper(words, verb)
     known = {
         name: target.sentence
@@ -84,14 +83,24 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
     name, options = rest[0], rest[1:]
     if name not in known:
         raise InputError(f"medseg {verb} {paper} {name}: expected one of {', '.join(known)}")
-    request = tyro.cli(
-        tyro.conf.OmitArgPrefixes[cli.Request],
-        args=options,
-        prog=f"medseg {verb} {paper} {name}",
-        description=known[name],
-    )
+    _evaluate(paper, name, options, f"medseg {verb} {paper} {name}", known[name])
+
+
+def regenerate_only(words: List[str], name: str) -> None:
+    """Call the command of a paper that has the verb's name; the words are PAPER and options."""
+    paper, options = _paper(words, name)
+    known = reproductions.targets(paper)
+    if name not in known:
+        raise InputError(f"medseg {name} {paper}: this paper declares none")
+    _evaluate(paper, name, options, f"medseg {name} {paper}", known[name].sentence)
+
+
+def _evaluate(paper: str, name: str, options: List[str], prog: str, sentence: str) -> None:
+    """Check the options, then run an eval.py."""
+    request_type = tyro.conf.OmitArgPrefixes[cli.Request]
+    request = tyro.cli(request_type, args=options, prog=prog, description=sentence)
     cli.check_request(request)
-    _run(f"reproductions.{paper}.eval", rest)
+    _run(f"reproductions.{paper}.eval", [name, *options])
 
 
 def find_data(words: List[str]) -> None:
@@ -103,20 +112,22 @@ def find_data(words: List[str]) -> None:
 
 def predict(words: List[str]) -> None:
     """Predict images with a trained network of a paper."""
-    from common.prediction import command, predict  # not at the top: other commands need it not
-
     paper, rest = _paper(words, "predict")
+    from common.prediction import command  # not at the top: other commands do not need it
+
     options = command.parse(paper, rest)
     command.choose_device(options.device)
+    from common.prediction import predict
+
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     predict.run(paper, options, predictor.load, predictor.partners)
 
 
 def evaluate(words: List[str]) -> None:
     """Score a folder of masks that any tool has made."""
+    paper, rest = _paper(words, "evaluate")
     from common.prediction import evaluate as evaluation
 
-    paper, rest = _paper(words, "evaluate")
     options = evaluation.parse(paper, rest)
     scoring = importlib.import_module(f"reproductions.{paper}.mask_scoring").scoring
     evaluation.run(paper, options, scoring)
@@ -180,12 +191,12 @@ COMMANDS: Dict[str, Command] = {
     "readings": Command(
         "PAPER [OPTIONS]",
         "how far what the paper leaves open moves its table",
-        lambda words: regenerate([*words[:1], "readings", *words[1:]], ("readings",), "readings"),
+        lambda words: regenerate_only(words, "readings"),
     ),
     "leakage": Command(
         "PAPER [OPTIONS]",
         "what leakage is worth, on the same test images",
-        lambda words: regenerate([*words[:1], "leakage", *words[1:]], ("leakage",), "leakage"),
+        lambda words: regenerate_only(words, "leakage"),
     ),
     "compare": Command(
         "FILE.csv --paper --table",

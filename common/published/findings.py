@@ -108,8 +108,8 @@ def summary(findings: Iterable[Finding]) -> str:
     counts = collections.Counter(finding.severity for finding in findings)
     if counts["note"] > 1:
         counts["notes"] = counts.pop("note")
-    found = [f"{counts[name]} {name}" for name in (*SEVERITIES, "notes") if counts[name]]
-    return ", ".join(found) or "no findings"
+    parts = [f"{counts[name]} {name}" for name in (*SEVERITIES, "notes") if counts[name]]
+    return ", ".join(parts) or "no findings"
 
 
 def _show_check(check: str, group: List[Finding], console: Console) -> None:

@@ -159,7 +159,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     """Write the report about a folder of results into it, or with --check fail where it is not
     current.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.report.html", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="medseg report", description=main.__doc__)
     parser.add_argument(
         "--results", type=Path, default=PROJECT / "results", help="folder with one per paper"
     )

@@ -594,4 +594,4 @@ def _counted(count: Count, data_set: Optional[DataSet]) -> Tuple[tables.Score, t
 @exits_cleanly
 def _command(paper: Paper) -> None:
     targets = {name: target.run for name, target in paper.targets.items()}
-    cli.run_targets(targets, f"python -m reproductions.{paper.name}.eval")
+    cli.run_targets(targets, f".venv/bin/python -m reproductions.{paper.name}.eval")

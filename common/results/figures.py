@@ -145,8 +145,8 @@ def bars(
 
 def steps(
     path: Path,
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
     marks: Mapping[str, Tuple[float, float]],
     labels: Tuple[str, str],
     title: str,

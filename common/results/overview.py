@@ -53,15 +53,10 @@ class Overview:
     synthetic: bool
 
     @property
-    def short_name(self) -> str:
-        """What the paper's make targets begin with."""
-        return self.id.partition("_")[0]
-
-    @property
     def impossible(self) -> frozenset:
         """Places, (table, row, metric), of numbers that cannot be right as printed."""
-        found = [one.cells for one in self.findings if one.severity == "impossible"]
-        return frozenset(map(place_of, itertools.chain.from_iterable(found)))
+        cells = [one.cells for one in self.findings if one.severity == "impossible"]
+        return frozenset(map(place_of, itertools.chain.from_iterable(cells)))
 
     @property
     def verdicts(self) -> Dict[Tuple[str, str, str], Verdict]:
@@ -117,16 +112,16 @@ def of_paper(folder: Path, results: Path) -> Overview:
         judged.append(Judged(reference, table, trials.judge(reference, table)))
     titles = [title for one in judged for title in one.results["data"]]
     synthetic = any(map(is_synthetic, titles))
-    found: Sequence[Finding] = ()
+    findings: Sequence[Finding] = ()
     claimed: Sequence[JudgedClaim] = ()
     if not synthetic:
         runs = spread.Runs(results)
-        conclusions = claims.load_folder(folder / "published")
-        found = audit.audit(folder.name, references, conclusions, runs)
+        conclusions = claims.load_folder(folder / "published", references)
+        findings = audit.audit(folder.name, references, conclusions, runs)
         regenerated = [(one.reference, one.results) for one in judged]
         claimed = judged_claims.judge(conclusions, regenerated, runs)
     about = paper.of_folder(folder, references)
-    return Overview(folder.name, about, tuple(judged), tuple(found), tuple(claimed), synthetic)
+    return Overview(folder.name, about, tuple(judged), tuple(findings), tuple(claimed), synthetic)
 
 
 def is_synthetic(title: str) -> bool:

@@ -21,7 +21,6 @@ import pandas
 
 from common import files
 from common.errors import InputError
-from common.results import tables
 from common.training import runs
 from common.training.runs import Run
 
@@ -169,8 +168,17 @@ def members(folder: Path, name: str) -> List[str]:
 
 
 def scores_of(folder: Path, name: str) -> pandas.DataFrame:
-    """Read the kept scores per image."""
-    return tables.read_scores(folder / "provenance" / name / "metrics.csv")
+    """Read the kept scores per image; ids stay text.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "provenance" / name / "metrics.csv"
+    try:
+        return pandas.read_csv(path, dtype={"id": str})
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
 
 
 def whole_of(folder: Path, name: str) -> Dict[str, float]:

@@ -309,19 +309,6 @@ def parse_csv(text: str) -> List[List[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read scores per image back; ids stay text.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    try:
-        return pd.read_csv(path, dtype={"id": str})
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
-
-
 def read(path: Path | str) -> pd.DataFrame:
     """Read back a table that `build` gave and `write` wrote.
 

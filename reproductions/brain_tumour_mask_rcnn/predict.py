@@ -1,5 +1,5 @@
-"""Find tumours in images: `python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN
---out DIR`.
+"""Find tumours in images, for one who calls this module:
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.predict IMAGE… --run RUN --out DIR`.
 
 Beside each mask (0, or 255 on a tumour) there is an overlay: the image with boxes and tinted
 tumours; both are PNG. An image that cannot be read is named, and the others are predicted all the
@@ -85,7 +85,7 @@ def predict(
 @exits_cleanly
 def main() -> None:
     """Predict from the command line."""
-    options = tyro.cli(Options, prog=f"python -m reproductions.{trainer.paper}.predict")
+    options = tyro.cli(Options, prog=f".venv/bin/python -m reproductions.{trainer.paper}.predict")
     if options.min_score is not None and not 0 <= options.min_score <= 1:
         raise InputError(
             f"--min-score {options.min_score}: expected a confidence from 0 to 1, such as 0.7"

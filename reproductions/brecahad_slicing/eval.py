@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from common.results.provenance import Packing, no_seed
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.brecahad_slicing import (
-    annotations,
+    annotation_files,
     data,
     experiments,
     matching,
@@ -47,7 +47,7 @@ SHOWN = 3  # test images of a figure
 def differences(config: Config, data_set: DataSet) -> Sequence[str]:
     """Say what else keeps a run from being held against the paper."""
     different = []
-    if data_set.name == annotations.PARTIAL:
+    if data_set.name == annotation_files.PARTIAL:
         different.append(f"{data_set.title} instead of all")
     if config.protocol == "corrected":
         different.append("split by case before slicing")
@@ -115,25 +115,25 @@ def section7(request: Request) -> List[Row]:
 def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count BreCaHAD's images and classes, and the paper's experiments; no training."""
     assert data_set is not None
-    partial = data_set.name == annotations.PARTIAL
-    differences_ = (f"{data_set.title} instead of all",) if partial else ()
-    pairs = annotations.pairs(data_set)
-    classes = set()
-    sizes = set()
+    partial = data_set.name == annotation_files.PARTIAL
+    partial_copy = (f"{data_set.title} instead of all",) if partial else ()
+    pairs = annotation_files.pairs(data_set)
+    classes: Set[str] = set()
+    sizes: Set[Tuple[int, ...]] = set()
     for pair in pairs.values():
-        classes.update(annotations.centres(pair.annotation))
+        classes.update(annotation_files.centres(pair.annotation))
         sizes.add(reading.read_rgb(pair.image).shape[1::-1])
-    yield Count("brecahad", "images", len(pairs), differences_)
-    yield Count("brecahad", "width", max(size[0] for size in sizes), differences_)
-    yield Count("brecahad", "height", max(size[1] for size in sizes), differences_)
-    yield Count("brecahad", "classes", len(classes), differences_)
+    yield Count("brecahad", "images", len(pairs), partial_copy)
+    yield Count("brecahad", "width", max(size[0] for size in sizes), partial_copy)
+    yield Count("brecahad", "height", max(size[1] for size in sizes), partial_copy)
+    yield Count("brecahad", "classes", len(classes), partial_copy)
     results = sum(len(rows) for rows in experiments.MATRIX.values())
     yield Count("experiments", "results", results)
 
 
 @paper.figure(table2)
 def figure5(page: Page) -> None:
-    """Nuclei that the U-nets find, miss and invent on a test image, figure 5."""
+    """True positives, false negatives and false positives on a test image, figure 5."""
     _draw(page, "table2")
 
 

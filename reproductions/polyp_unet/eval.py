@@ -103,14 +103,14 @@ def centres(trained: Trained, data_set: DataSet) -> Iterator[Tuple[str, Dict[str
 
 @paper.figure(table)
 def figure(page: Page) -> None:
-    """Test images with the polyps found, missed and falsely found."""
+    """Test images with true positive, false negative and false positive pixels."""
     trained = page.rows[0]
     samples = data.load(page.data_set, trained.config)["test"][:SHOWN]
     images, captions = [], []
     for sample in samples:
-        found = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
-        scores = metrics.compare("test", [sample], [found], THRESHOLD).iloc[0]
-        images.append([sample.image, sample.mask, figures.agreement(sample.mask, found)])
+        predicted = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
+        scores = metrics.compare("test", [sample], [predicted], THRESHOLD).iloc[0]
+        images.append([sample.image, sample.mask, figures.agreement(sample.mask, predicted)])
         captions.append([sample.id, "", f"F1 {scores.f1:.3f}  IoU {scores.iou:.3f}"])
     figures.panels(page.path, images, ["image", "ground truth", "U-Net"], captions, page.title)
 

@@ -83,8 +83,8 @@ def compare(
 
     Returns:
         One line per image: id, pixel counts (tn, fp, fn, tp), numerators and denominators of AJI
-        and AJI+ (pixels), nuclei matched, missed and invented at IoU > 0.5, and the scores that
-        follow from them, all in [0, 1].
+        and AJI+ (pixels), true positive, false negative and false positive nuclei at IoU > 0.5, and
+        the scores that follow from them, all in [0, 1].
     """
     rows = []
     for sample, probability in zip(samples, probabilities):

@@ -306,14 +306,6 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
         ).read_bytes() == path.read_bytes(), path
 
 
-@pytest.mark.parametrize("module", ["train", "eval"])
-def test_help_explains_the_options(module):
-    command = [sys.executable, "-m", f"reproductions.tnbc_linknet.{module}", "--help"]
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert ("--encoder-weights" if module == "train" else "table1") in result.stdout
-
-
 @needs_real
 def test_real_images_split_and_load():
     config = PROFILES["paper"]

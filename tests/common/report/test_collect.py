@@ -16,7 +16,7 @@ def test_everything_about_a_paper_is_found_by_its_place(project):
     alpha, beta = gather(project)
     assert alpha.heading == "Alpha nets"
     assert alpha.text == "Paper: A. Lpha, *Nets*, 2020, `code` and <b>more</b>."
-    assert alpha.commands["table1"] == ("alpha-table1", "The first table.")
+    assert alpha.commands["table1"] == ("table", "alpha-table1", "The first table.")
     assert alpha.environments["table1"]["commit"] == "c0ffee"
     assert [(beyond.id, beyond.scores) for beyond in alpha.beyond] == [
         ("ablation", True),
