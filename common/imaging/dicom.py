@@ -45,7 +45,7 @@ def read(source: Source, name: str, options: Options) -> Decoded:
             image, how = _to_bytes(pixels, file.elements, layout, number, options, name)
             images.append(image)
             told.append(how)
-        return Decoded(stacked(images), count, "; ".join(dict.fromkeys(told)), spacing=spacing)
+        return Decoded(stacked(images), count, tuple(told), spacing=spacing)
 
 
 def _to_bytes(

@@ -182,8 +182,8 @@ class _Worker:
         else:
             pixels = np.empty(answer.pop("shape"), np.dtype(answer.pop("dtype")))
             self._fill(memoryview(pixels.reshape(-1).view(np.uint8)), name)
-        spacing = answer.pop("spacing")
-        return Decoded(pixels, spacing=spacing and tuple(spacing), **answer)
+        spacing, levels = answer.pop("spacing"), tuple(answer.pop("levels"))
+        return Decoded(pixels, levels=levels, spacing=spacing and tuple(spacing), **answer)
 
     def _fill(self, view: memoryview, name: str) -> None:
         while view:

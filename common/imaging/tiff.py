@@ -57,18 +57,24 @@ def read(source: Source, name: str, options: Options) -> Decoded:
         check_size(name, width, height * len(chosen), most)
         for page, _ in chosen:
             _check(page, stream, name)
-            if (page.shape, page.dtype) != (first.shape, first.dtype):
+            if _kind(page) != _kind(first):
                 raise InputError(
                     f"{name}: pages of several sizes or types; choose one with --frame N"
                 )
         isolation.allow(width * height * len(chosen))
         if large:
-            pixels, levels = tiff_values.mapped(first, stream, name, options)
-            uneven = False
+            pixels, told = tiff_values.mapped(first, stream, name, options)
+            levels, uneven = (told,), False
         else:
             pixels, levels, uneven = tiff_values.in_memory(chosen, stream, name, options)
         orientation = first.tags.valueof(TAG, UPRIGHT)
         return Decoded(pixels, len(frames), levels, orientation, uneven)
+
+
+def _kind(page: tifffile.TiffPage) -> tuple:
+    """What pages that are read together have in common."""
+    orientation = page.tags.valueof(TAG, UPRIGHT)
+    return page.shape, page.dtype, page.photometric, page.compression, orientation
 
 
 def _frames(tiff: tifffile.TiffFile, name: str) -> Tuple[List[Frame], str]:

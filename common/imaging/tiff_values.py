@@ -25,19 +25,19 @@ _BAND = 1 << 24  # values converted, and bytes of tiles read, at once
 
 def in_memory(
     frames: List[Frame], stream: BinaryIO, name: str, options: Options
-) -> Tuple[np.ndarray, str, bool]:
+) -> Tuple[np.ndarray, Tuple[str, ...], bool]:
     """Read pages of one size and type.
 
     Returns:
-        (n, H, W, 1 or 3), uint8 or, if raw, as stored; how the values became bytes; and whether an
-        alpha channel has several values.
+        (n, H, W, 1 or 3), uint8 or, if raw, as stored; how the values of each became bytes; and
+        whether an alpha channel has several values.
     """
-    page = frames[0].page
-    _check_kind(page, name)
-    if page.compression in _FAX:
-        return stacked([_fax(frame.page, stream) for frame in frames]), AS_STORED, False
+    if frames[0].page.compression in _FAX:
+        return stacked([_fax(frame.page, stream) for frame in frames]), (AS_STORED,), False
     images, told, uneven = [], [], False
     for frame in frames:
+        page = frame.page
+        _check_kind(page, name)
         values = _values(frame, stream)
         seen, extra = np.split(values, [_CHANNELS[page.photometric.name]], axis=-1)
         if tuple(page.extrasamples)[:1] in _ALPHA:
@@ -48,7 +48,7 @@ def in_memory(
         convert, how = _conversion(seen, page, name, options)
         images.append(convert(seen))
         told.append(how)
-    return stacked(images), "; ".join(dict.fromkeys(told)) or AS_STORED, uneven
+    return stacked(images), tuple(told) or (AS_STORED,), uneven
 
 
 def mapped(

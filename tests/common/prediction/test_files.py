@@ -159,7 +159,7 @@ def test_dicom_seg_reads_back_as_the_mask_of_its_image(tmp_path, name):
     image = pydicom.dcmread(source)
     labels = np.zeros((image.Rows, image.Columns), np.uint8)
     labels[5:20, 5:30], labels[30:40, 10:20] = 1, 2
-    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    dicom_seg.write(tmp_path / "seg.dcm", source, {1: labels}, CLASSES, "U-Net", "Smoke training")
     seg = pydicom.dcmread(tmp_path / "seg.dcm")
     assert seg.Modality == "SEG" and seg.StudyInstanceUID == image.StudyInstanceUID
     series = seg.ReferencedSeriesSequence[0]
@@ -174,7 +174,7 @@ def test_dciodvfy_finds_no_error_in_a_segmentation(tmp_path):
     source = Path(get_testdata_file("CT_small.dcm"))
     labels = np.zeros((128, 128), np.uint8)
     labels[5:20, 5:30] = 1
-    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    dicom_seg.write(tmp_path / "seg.dcm", source, {1: labels}, CLASSES, "U-Net", "Smoke training")
     told = subprocess.run(["dciodvfy", tmp_path / "seg.dcm"], capture_output=True, text=True)
     errors = [line for line in told.stderr.splitlines() if line.startswith("Error")]
     assert "Segmentation" in told.stdout + told.stderr and not errors
@@ -186,12 +186,12 @@ def test_what_a_segmentation_cannot_refer_to_is_named(tmp_path):
     image.save_as(tmp_path / "a.dcm")
     labels = np.zeros((image.Rows, image.Columns), np.uint8)
     with pytest.raises(InputError, match="StudyInstanceUID"):
-        dicom_seg.write(tmp_path / "seg.dcm", tmp_path / "a.dcm", labels, CLASSES, "U-Net", "")
+        dicom_seg.write(tmp_path / "seg.dcm", tmp_path / "a.dcm", {1: labels}, CLASSES, "U-Net", "")
     with pytest.raises(InputError, match="turned"):
         dicom_seg.write(
             tmp_path / "seg.dcm",
             Path(get_testdata_file("CT_small.dcm")),
-            labels[:50],
+            {1: labels[:50]},
             CLASSES,
             "U-Net",
             "",
