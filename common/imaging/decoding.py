@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,8 @@ def names_damage(name: str, kind: str = "damaged or truncated image") -> Iterato
 
 
 def _reason(error: BaseException) -> str:
-    """The message of an error in one short line."""
-    text = getattr(error, "strerror", None) or str(error)
+    """The message of an error in one short line, without the names of objects in memory."""
+    text = getattr(error, "strerror", None) or re.sub(r" <[^<>]* at 0x\w+>", "", str(error))
     return " ".join(text.split())[:200] or type(error).__name__
 
 

@@ -67,7 +67,7 @@ def read(source: Source, name: str, options: Options, kind: str) -> Decoded:
             image.seek(number)
             image.load()
             arrays.append(_pixels(image, name))
-            uneven = uneven or (options.raw and _has_uneven_alpha(image))
+            uneven = uneven or (options.raw and has_uneven_alpha(image))
         return Decoded(stacked(arrays), frames, (AS_STORED,), _orientation(image), uneven)
 
 
@@ -104,7 +104,7 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
     raise InputError(f"{name}: an image of {kind}; convert it to RGB")
 
 
-def _has_uneven_alpha(image: Image.Image) -> bool:
+def has_uneven_alpha(image: Image.Image) -> bool:
     """Whether some pixels are more transparent than others."""
     if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
         return False

@@ -20,7 +20,7 @@ from common.errors import InputError
 from common.imaging import formats, isolation, limits, readers
 from common.imaging.decoding import AS_STORED, Decoded, Frame, Mapping, Options, Source, open_file
 from common.imaging.levels import GreyRange
-from common.imaging.limits import TooManyPixels
+from common.imaging.limits import TooManyPixels as TooManyPixels
 from common.imaging.listing import shown
 from common.imaging.orientation import check_upright, upright
 
@@ -124,9 +124,7 @@ def _loaded(kind: str, decoded: Decoded, pixels: np.ndarray, levels: str) -> Loa
     pixels = upright(pixels, decoded.orientation)
     if not isinstance(pixels, np.memmap):
         pixels = np.ascontiguousarray(pixels)
-    return LoadedImage(
-        pixels, kind, levels, decoded.frames, decoded.orientation, decoded.spacing
-    )
+    return LoadedImage(pixels, kind, levels, decoded.frames, decoded.orientation, decoded.spacing)
 
 
 def read_any(path: Path | str, frame: Frame = None) -> np.ndarray:

@@ -220,6 +220,15 @@ def test_a_damaged_frame_does_not_take_the_others_with_it(run, tmp_path, grey):
     assert not (tmp_path / "out/a_frame4_mask.png").exists()
 
 
+def test_a_named_pipe_is_refused_at_once(run, images, tmp_path):
+    os.mkfifo(images / "pipe.png")
+    for words in ([], ["--frame", "all"]):
+        code, _, err = run(images / "pipe.png", *words)
+        assert code == 1 and err.count("\n") == 1 and "pipe.png: is a named pipe" in err
+    code, out, err = run(images)
+    assert "3 predicted, 2 failed" in out and "pipe.png: is a named pipe" in err
+
+
 def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
     pages = [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
