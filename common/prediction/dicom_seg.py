@@ -33,12 +33,6 @@ _FRAME_CONTENT = pydicom.datadict.tag_for_keyword("FrameContentSequence")
 _PLACELESS = ("FrameOfReferenceUID", "PositionReferenceIndicator")
 
 
-def frames_of(image: Path) -> int:
-    """How many frames a DICOM image has. Raises InputError where it cannot be read."""
-    with _in_one_line():
-        return _frames(pydicom.dcmread(image, stop_before_pixels=True, force=True))
-
-
 def write(
     path: Path,
     image: Path,
@@ -64,9 +58,9 @@ def write(
         source = pydicom.dcmread(image, stop_before_pixels=True, force=True)
         shape = (_frames(source), int(source.Rows), int(source.Columns))
         if any(one.shape != shape[1:] for one in labels.values()):
-            raise InputError("no DICOM SEG of it: the image is stored turned")
+            raise InputError("it is stored turned")
         if math.prod(shape) > MOST_PIXELS:
-            raise InputError(f"no DICOM SEG of it: it has more than {MOST_PIXELS} pixels")
+            raise InputError(f"it has more than {MOST_PIXELS} pixels")
         whole = np.zeros(shape, np.uint8)
         for number, one in labels.items():
             whole[number - 1] = one
@@ -90,7 +84,7 @@ def build(
     with _in_one_line():
         missing = [name for name in REQUIRED if not source.get(name)]
         if missing:
-            raise InputError(f"no DICOM SEG of it: it lacks {', '.join(missing)}")
+            raise InputError(f"it lacks {', '.join(missing)}")
         for name in MAY_BE_EMPTY:
             if name not in source:
                 setattr(source, name, None)
@@ -204,4 +198,4 @@ def _in_one_line() -> Iterator[None]:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"no DICOM SEG of it ({reason:.200})") from None
+            raise InputError(f"it does not have what that needs ({reason:.200})") from None

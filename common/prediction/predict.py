@@ -158,7 +158,7 @@ class _Batch:
         try:
             dicom_seg.write(path, frames[0].path, labels, classes, title, note)
         except InputError as error:  # the other results are none the worse
-            tqdm.write(f"  {error}")
+            tqdm.write(f"  no DICOM SEG of it: {error}")
 
     def _predict(self, item: Item, image: LoadedImage) -> Dict[str, Any]:
         shape = image.pixels.shape[:2]
