@@ -91,15 +91,18 @@ def build(
         for name, value in USUAL.items():
             if not source.get(name):
                 setattr(source, name, value)
-        frames = len(labels)
-        if "SharedFunctionalGroupsSequence" in source:
-            return _segmentation(source, labels, classes, network, note)
-        if frames == 1:
-            source.pop("NumberOfFrames", None)  # highdicom would look for functional groups
-            return _segmentation(source, labels, classes, network, note)
         spacing = source.get("PixelSpacing")
-        _give_places(source, frames, spacing)
-        return _without_places(_segmentation(source, labels, classes, network, note), spacing)
+        is_film = len(labels) > 1 and "SharedFunctionalGroupsSequence" not in source
+        if is_film:
+            _give_places(source, len(labels), spacing)
+        elif "SharedFunctionalGroupsSequence" not in source:
+            source.pop("NumberOfFrames", None)  # highdicom would look for functional groups
+        segmentation = _segmentation(source, labels, classes, network, note)
+        if is_film:
+            _take_places(segmentation, spacing)
+        if "FrameOfReferenceUID" not in segmentation:
+            segmentation.PatientOrientation = source.get("PatientOrientation")
+        return segmentation
 
 
 def _segmentation(
@@ -160,7 +163,7 @@ def _give_places(source: Dataset, frames: int, spacing: Optional[Sequence[float]
     source.FrameOfReferenceUID = pydicom.uid.generate_uid()
 
 
-def _without_places(seg: Dataset, spacing: Optional[Sequence[float]]) -> Dataset:
+def _take_places(seg: Dataset, spacing: Optional[Sequence[float]]) -> None:
     """Take away again what `_give_places` has made up: frames of a film are numbered."""
     for name in _PLACELESS:
         seg.pop(name, None)
@@ -180,7 +183,8 @@ def _without_places(seg: Dataset, spacing: Optional[Sequence[float]]) -> Dataset
         content = group.FrameContentSequence[0]
         content.StackID = "1"
         content.InStackPositionNumber = int(image.ReferencedFrameNumber)
-    return seg
+        segment, _ = content.DimensionIndexValues
+        content.DimensionIndexValues = [segment, content.InStackPositionNumber]
 
 
 def _frames(source: Dataset) -> int:
