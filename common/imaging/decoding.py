@@ -85,15 +85,17 @@ class Decoded(NamedTuple):
     """What a reader gives.
 
     `pixels` are (n, H, W, C) for n chosen frames, with C 1 or 3, or 4 for a mapped file, as stored:
-    not turned by `orientation`. `levels` says how their values became bytes, for each or for all.
+    not turned by `orientation`. Those of a large file lie where `mapping` says. `levels` says how
+    their values became bytes, for each or for all.
     """
 
-    pixels: Union[np.ndarray, Mapping]
+    pixels: np.ndarray
     frames: int
     levels: Tuple[str, ...] = (AS_STORED,)
     orientation: int = 1
     uneven_alpha: bool = False
     spacing: Optional[Tuple[float, float]] = None  # of rows and of columns, in mm
+    mapping: Optional[Mapping] = None
 
 
 def count_only(frames: int) -> Decoded:

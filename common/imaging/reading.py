@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.imaging import formats, isolation, limits, readers
-from common.imaging.decoding import AS_STORED, Decoded, Frame, Mapping, Options, Source, open_file
+from common.imaging.decoding import AS_STORED, Decoded, Frame, Options, Source, open_file
 from common.imaging.levels import GreyRange
 from common.imaging.limits import TooManyPixels as TooManyPixels
 from common.imaging.listing import shown
@@ -183,8 +183,8 @@ def decode_source(
     with tempfile.TemporaryDirectory(prefix="medseg-") as scratch:
         options = dataclasses.replace(options, large=limits.LARGE, scratch=Path(scratch))
         decoded = isolation.run(kind, source, name, options)
-        if isinstance(decoded.pixels, Mapping):
-            path, offset, shape = decoded.pixels
+        if decoded.mapping:
+            path, offset, shape = decoded.mapping
             mapped = np.memmap(path or source, np.uint8, "r", offset, shape)
             decoded = decoded._replace(pixels=mapped)
     return kind, decoded

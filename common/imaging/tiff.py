@@ -62,12 +62,13 @@ def read(source: Source, name: str, options: Options) -> Decoded:
                     f"{name}: pages of several sizes or types; choose one with --frame N"
                 )
         isolation.allow(width * height * len(chosen))
-        if large:
-            pixels, told = tiff_values.mapped(first, stream, name, options)
-            levels, uneven = (told,), False
-        else:
-            pixels, levels, uneven = tiff_values.in_memory(chosen, stream, name, options)
         orientation = first.tags.valueof(TAG, UPRIGHT)
+        if large:
+            mapping, told = tiff_values.mapped(first, name, options)
+            return count_only(len(frames))._replace(
+                levels=(told,), orientation=orientation, mapping=mapping
+            )
+        pixels, levels, uneven = tiff_values.in_memory(chosen, stream, name, options)
         return Decoded(pixels, len(frames), levels, orientation, uneven)
 
 
@@ -85,7 +86,7 @@ def _frames(tiff: tifffile.TiffFile, name: str) -> Tuple[List[Frame], str]:
     count = len(tiff.pages)
     if count > MOST_PAGES:
         raise InputError(f"{name}: a TIFF of {count} pages, expected at most {MOST_PAGES}")
-    pages = list(tiff.pages)
+    pages = [page.aspage() for page in tiff.pages]
     if tiff.is_svs:  # behind the slide come a thumbnail, its levels, a label and a photograph
         return [Frame(pages[0])], ""
     images = [Frame(page) for page in pages if not page.subfiletype & _UNSEEN] or [Frame(pages[0])]

@@ -26,6 +26,7 @@ MAY_BE_EMPTY = (
 )
 USUAL = {"Modality": "OT", "InstanceNumber": 1, "SeriesNumber": 1}  # where the file has no value
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+LEARNED = Code("123110", "DCM", "Artificial Intelligence")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 SERIES_NUMBER = 9000  # of ours, beyond those of scanners
 _IN_STACK = pydicom.datadict.tag_for_keyword("InStackPositionNumber")
@@ -110,11 +111,8 @@ def _segmentation(
 ) -> Dataset:
     import highdicom  # not at the top: few images are DICOM
     from highdicom.content import AlgorithmIdentificationSequence
-    from pydicom.sr.codedict import codes
 
-    algorithm = AlgorithmIdentificationSequence(
-        name=network[:64], version="1", family=codes.cid7162.ArtificialIntelligence
-    )
+    algorithm = AlgorithmIdentificationSequence(name=network[:64], version="1", family=LEARNED)
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=target.value,

@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -50,6 +50,12 @@ class Maps:
 
     labels: np.ndarray
     levels: Optional[np.ndarray]
+
+    @property
+    def shape(self) -> Tuple[int, int]:
+        """Height and width."""
+        height, width = self.labels.shape
+        return height, width
 
 
 def predict(
@@ -127,7 +133,6 @@ def _write_objects(
     maps: Maps,
     writing: Writing,
 ) -> None:
-    shape = maps.labels.shape
     try:
         instances = _instances(predictor, prediction, maps)
     except objects.TooMany:
@@ -138,7 +143,7 @@ def _write_objects(
 
     def noted() -> Iterator[Object]:
         for one in instances.objects:
-            entry = {"number": one.number, **coco.annotation(one, shape)}
+            entry = {"number": one.number, **coco.annotation(one, maps.shape)}
             described.append({**entry, "centroid": one.centroid})
             yield one
 
@@ -149,7 +154,7 @@ def _write_objects(
 
 def _instances(predictor: Predictor, prediction: Prediction, maps: Maps) -> Instances:
     if prediction.found is not None:
-        return objects.detections(prediction.found, maps.labels.shape)
+        return objects.detections(prediction.found, maps.shape)
     assert maps.levels is not None
     return objects.components(maps.labels, maps.levels, predictor.classes, predictor.connectivity)
 

@@ -161,8 +161,8 @@ class _Batch:
             tqdm.write(f"  no DICOM SEG of it: {error}")
 
     def _predict(self, item: Item, image: LoadedImage) -> Dict[str, Any]:
-        shape = image.pixels.shape[:2]
-        steps = self.predictor.steps(shape, self.options.way)
+        height, width = image.pixels.shape[:2]
+        steps = self.predictor.steps((height, width), self.options.way)
         with tqdm(
             total=steps, desc=item.name, unit="tile", leave=False, disable=_quiet(steps)
         ) as bar:
