@@ -49,6 +49,27 @@ def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, classes_of, 
         np.testing.assert_array_equal(page.asarray(), labels)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (512, 1024), (600, 513, 3)])
+def test_a_tiff_written_tile_by_tile_holds_the_image(tmp_path, shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    masks.write_tiled(tmp_path / "a.tif", image, "rgb" if len(shape) == 3 else "minisblack")
+    assert tifffile.TiffFile(tmp_path / "a.tif").pages[0].is_tiled
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(shape), image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("size, large", [(512, False), (37_888, False), (66_048, True)])
+def test_a_tiff_whose_offsets_may_not_fit_is_written_in_the_large_layout(
+    tmp_path, monkeypatch, size, large
+):
+    asked = []
+    monkeypatch.setattr(
+        tifffile, "imwrite", lambda path, tiles, **options: asked.append(options["bigtiff"])
+    )
+    masks.write_tiles(tmp_path / "a.tif", (size, size), np.uint8, iter([]), "minisblack")
+    assert asked == [large]
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_an_overlay_tints_classes_and_carries_its_legend(
     tmp_path, grey, classes_of, monkeypatch, large
