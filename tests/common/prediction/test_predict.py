@@ -18,7 +18,7 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.imaging import reading
 from common.imaging.writing import write_png
-from common.prediction import command, objects, predict
+from common.prediction import command, finished_runs, objects, predict
 
 
 @pytest.fixture
@@ -307,8 +307,16 @@ def test_options_that_cannot_be_are_one_line(run, words, told):
     assert code == 2 and err.count("\n") == 1 and told in err
 
 
-def test_without_a_network_the_message_says_how_to_get_one(run, tmp_path):
+def test_without_a_network_the_demonstrations_is_taken_or_the_message_says_how_to_get_one(
+    run, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finished_runs, "DEMO", tmp_path / "demo")
+    shutil.copytree(tmp_path / "runs/grey", tmp_path / "demo/grey")
+    assert "network: " + str(tmp_path / "runs/grey/a") in run(images / "a.png")[1]
     (tmp_path / "runs/grey/a/weights.h5").unlink()
+    code, out, _ = run(images / "a.png", "--skip-existing")
+    assert code == 0 and "network: " + str(tmp_path / "demo/grey/a") in out
+    (tmp_path / "demo/grey/a/weights.h5").unlink()
     code, _, err = run("a.png")
     assert code == 2 and "medseg train grey" in err and "make demo" in err
 
