@@ -184,7 +184,8 @@ def _quiet(steps: int) -> Any:
 def _tell(item: Item, line: Dict[str, Any]) -> None:
     found = [f"{name} {100 * part:.1f} %" for name, part in line["fractions"].items()]
     if not line["left_out"]:
-        found.append(f"{len(line['objects'])} objects")
+        count = len(line["objects"])
+        found.append(f"{count} object{'s' * (count != 1)}")
     tqdm.write(f"{item.shown}: {', '.join(found)}")
     for note in line["notes"]:
         tqdm.write(f"  {note}")
