@@ -29,6 +29,7 @@ ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 LEARNED = Code("123110", "DCM", "Artificial Intelligence")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 SERIES_NUMBER = 9000  # of ours, beyond those of scanners
+LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _IN_STACK = pydicom.datadict.tag_for_keyword("InStackPositionNumber")
 _FRAME_CONTENT = pydicom.datadict.tag_for_keyword("FrameContentSequence")
 _PLACELESS = ("FrameOfReferenceUID", "PositionReferenceIndicator")
@@ -92,17 +93,24 @@ def build(
         for name, value in USUAL.items():
             if not source.get(name):
                 setattr(source, name, value)
-        spacing = source.get("PixelSpacing")
-        is_film = len(labels) > 1 and "SharedFunctionalGroupsSequence" not in source
-        if is_film:
+        # highdicom would ask how lossily packed it is, which many files do not say.
+        lossy = source.pop("LossyImageCompression", None)
+        if len(labels) == 1 and "SharedFunctionalGroupsSequence" not in source:
+            source.pop("NumberOfFrames", None)  # it would look for functional groups
+        try:
+            segmentation = _segmentation(source, labels, classes, network, note)
+        except (AttributeError, IndexError, TypeError, ValueError):  # it is not placed in space
+            spacing = source.get("PixelSpacing")
             _give_places(source, len(labels), spacing)
-        elif "SharedFunctionalGroupsSequence" not in source:
-            source.pop("NumberOfFrames", None)  # highdicom would look for functional groups
-        segmentation = _segmentation(source, labels, classes, network, note)
-        if is_film:
-            _take_places(segmentation, spacing)
+            segmentation = _segmentation(source, labels, classes, network, note)
+            _take_places(segmentation, len(labels), spacing)
         if "FrameOfReferenceUID" not in segmentation:
             segmentation.PatientOrientation = source.get("PatientOrientation")
+        if lossy is not None:
+            segmentation.LossyImageCompression = lossy.value
+            for name in LOSSY:
+                if name in source:
+                    setattr(segmentation, name, source.get(name))
         return segmentation
 
 
@@ -144,6 +152,7 @@ def _segmentation(
 
 def _give_places(source: Dataset, frames: int, spacing: Optional[Sequence[float]]) -> None:
     """Put the frames of a film behind each other, as highdicom wants them to be in space."""
+    source.NumberOfFrames = frames
     measures, orientation = Dataset(), Dataset()
     measures.PixelSpacing = list(spacing or (1, 1))
     measures.SliceThickness = 1
@@ -161,7 +170,7 @@ def _give_places(source: Dataset, frames: int, spacing: Optional[Sequence[float]
     source.FrameOfReferenceUID = pydicom.uid.generate_uid()
 
 
-def _take_places(seg: Dataset, spacing: Optional[Sequence[float]]) -> None:
+def _take_places(seg: Dataset, frames: int, spacing: Optional[Sequence[float]]) -> None:
     """Take away again what `_give_places` has made up: frames of a film are numbered."""
     for name in _PLACELESS:
         seg.pop(name, None)
@@ -183,6 +192,8 @@ def _take_places(seg: Dataset, spacing: Optional[Sequence[float]]) -> None:
         content.InStackPositionNumber = int(image.ReferencedFrameNumber)
         segment, _ = content.DimensionIndexValues
         content.DimensionIndexValues = [segment, content.InStackPositionNumber]
+        if frames == 1:
+            del image.ReferencedFrameNumber
 
 
 def _frames(source: Dataset) -> int:

@@ -174,7 +174,10 @@ def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, gre
         np.testing.assert_array_equal(union, labels == target.value)
 
 
-@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm"])
+@pytest.mark.parametrize(
+    "name",
+    ["CT_small.dcm", "MR_small.dcm", "693_J2KI.dcm", "JPEG-lossy.dcm", "SC_rgb_jpeg_gdcm.dcm"],
+)
 def test_dicom_seg_reads_back_as_the_mask_of_its_image(tmp_path, name):
     source = Path(get_testdata_file(name))
     image = pydicom.dcmread(source)
