@@ -62,7 +62,7 @@ def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]
         not binary.
     """
     files = manifests.matching(data_set.folder, "*.npz")
-    return _unpack(files[0]) if files else _read(data_set.folder, config)
+    return unpack(files[0]) if files else _read(data_set.folder, config)
 
 
 def ids_of(samples: Dict[str, List[Sample]]) -> Split:
@@ -197,7 +197,8 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
         return {part: list(pool.map(read, split[part])) for part in PARTS}
 
 
-def _unpack(path: Path) -> Dict[str, List[Sample]]:
+def unpack(path: Path) -> Dict[str, List[Sample]]:
+    """Read the samples of each part of a MedSegBench file. Raises InputError as `load`."""
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -8,9 +8,10 @@ from typing import Dict
 import numpy as np
 import pandas
 
+from common.imaging import listing
 from common.prediction import evaluate
 from common.prediction.evaluate import Read, Scoring
-from reproductions.polyp_unet import metrics
+from reproductions.polyp_unet import data, metrics
 from reproductions.polyp_unet.config import THRESHOLD, Config
 from reproductions.polyp_unet.data import Sample
 
@@ -18,7 +19,16 @@ TUNED = "_tuned"  # ends the scores at another threshold, which a mask does not 
 
 
 def truths(folder: Path) -> Dict[str, Read]:
-    """True masks of a folder, or of its folder masks/."""
+    """True masks of a folder, of its folder masks/, or of the file of MedSegBench in it."""
+    packed = listing.matching(folder, "*.npz")
+    if packed:
+        return {
+            sample.id: lambda predicted, mask=sample.mask: evaluate.same_size(
+                packed[0], mask, predicted
+            )
+            for samples in data.unpack(packed[0]).values()
+            for sample in samples
+        }
     of_data = folder / "masks"
     return evaluate.masks_of(of_data if of_data.is_dir() else folder, classes=1)
 

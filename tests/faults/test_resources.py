@@ -19,12 +19,13 @@ from PIL import Image
 from common import files
 from common.errors import exits_cleanly
 from common.files import PROJECT
-from common.imaging.writing import write_png, write_tiff
-from common.prediction import mapped, one_image
+from common.imaging.reading import LoadedImage
+from common.imaging.writing import write_png
+from common.prediction import mapped, masks, one_image
 from common.prediction.journal import Journal
 from common.prediction.one_image import Writing
 from common.prediction.predictor import Member, Way
-from common.prediction.source import Item, Loaded
+from common.prediction.source import Item
 from common.results import provenance
 from common.training import predictions, runs
 from reproductions.busi_resnext_unet import predictor as busi
@@ -51,7 +52,7 @@ WRITERS = {
     "json": lambda path: files.write_json(path, ["a" * 5000]),
     "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
     "png": lambda path: write_png(path, NOISE),
-    "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
+    "tiff": lambda path: masks.write_tiled(path, NOISE, "rgb"),
     "provenance": lambda path: keep_provenance(path.parents[3]),
     "map": lambda path: predictions.save_map(
         runs.Run(path.parent, {}), "../" + path.stem, NOISE[..., 0] / 255
@@ -154,7 +155,7 @@ def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, 
     writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
 
     def predict():
-        image = Loaded(noise, "as stored", None, False)
+        image = LoadedImage(noise, "PNG", "as stored")
         item = Item(disk / "a.png", "a")
         one_image.predict(item, image, predictor, Way(), writing, lambda count: None)
 
