@@ -20,9 +20,21 @@ from common.results import tables
 
 FORMATS = ("markdown", "latex")
 HEADINGS = ("", "metric", "published", "ours", "95 % interval", "n", "verdict")
+# Words of ids that are not written in small letters alone.
+WORDS = {"ap": "AP", "ap50": "AP50", "bce": "BCE", "dice": "Dice", "f1": "F1", "iou": "IoU"}
+WORDS.update(aji="AJI", dsc="DSC", froc="FROC", pq="PQ", unet="U-Net", vgg16="VGG16")
 _LATEX = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 _LATEX.update({"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
 _LATEX.update({"×": r"$\times$", "−": "$-$", "–": "--", "→": r"$\to$", "≥": r"$\geq$"})
+
+
+def label(name: str) -> str:
+    """Write the id of a metric or row that the paper does not have, and so has no label for.
+
+    >>> label("aji_plus"), label("unet_bce_dice"), label("false_positives_per_image")
+    ('AJI plus', 'U-Net BCE Dice', 'false positives per image')
+    """
+    return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
 def table_as(reference: PublishedTable, table: pandas.DataFrame, format: str) -> str:
