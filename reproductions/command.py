@@ -65,6 +65,8 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
         print(f"usage: medseg {verb} {paper} NAME [OPTIONS]\n")
         for name, sentence in known.items():
             print(f"  {name:<12} {sentence}")
+        if verb == "table":
+            print("\n--format markdown|latex prints what results/ holds and trains nothing")
         return
     name, options = rest[0], rest[1:]
     if name not in known:
@@ -77,6 +79,16 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
     )
     cli.check_request(request)
     _run(f"reproductions.{paper}.eval", rest)
+
+
+def table(words: List[str]) -> None:
+    """Regenerate a table, or with --format print what results/ holds of it."""
+    if any(word.partition("=")[0] == "--format" for word in words):
+        from common.results import export as exporting  # not at the top: it takes a second
+
+        exporting.print_table([_paper(words, "table")[0], *words[1:]])
+    else:
+        regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table")
 
 
 def find_data(words: List[str]) -> None:
@@ -127,8 +139,8 @@ COMMANDS: Dict[str, Command] = {
     "train": Command("PAPER [OPTIONS]", "train one network, or resume it", train),
     "table": Command(
         "PAPER TABLE [OPTIONS]",
-        "train what is missing, evaluate, compare with the paper",
-        lambda words: regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table"),
+        "train what is missing, evaluate and judge",
+        table,
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",

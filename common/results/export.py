@@ -1,14 +1,16 @@
 """A table with its verdicts for a document: Markdown, LaTeX, and the CSV beside the results.
 
+`medseg table PAPER TABLE --format latex` prints what results/ holds of it and trains nothing.
 `<table>_vs_published.csv` is such an export. Nothing reads it but the check that it is current.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Sequence
 
 import pandas
 
@@ -26,6 +28,7 @@ WORDS.update(aji="AJI", dsc="DSC", froc="FROC", pq="PQ", unet="U-Net", vgg16="VG
 _LATEX = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 _LATEX.update({"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
 _LATEX.update({"×": r"$\times$", "−": "$-$", "–": "--", "→": r"$\to$", "≥": r"$\geq$"})
+_LATEX.update({"≤": r"$\leq$", "±": r"$\pm$", "²": "$^2$", "\N{NO-BREAK SPACE}": "~"})
 
 
 def label(name: str) -> str:
@@ -57,6 +60,30 @@ def table_as(reference: PublishedTable, table: pandas.DataFrame, format: str) ->
     comparison = tables.compare(reference, table)
     blocks = comparison.groupby(["protocol", "profile"], sort=False)
     return "\n".join(write(reference, block) for _, block in blocks)
+
+
+def print_table(words: Sequence[str]) -> None:
+    """Print a table as `medseg table` is asked to: PAPER TABLE --format FORMAT.
+
+    Raises:
+        InputError: the paper has no such published table, or its results are damaged.
+    """
+    parser = argparse.ArgumentParser(prog="medseg table", description=__doc__.splitlines()[0])
+    parser.add_argument("paper", metavar="PAPER", help="folder in reproductions/")
+    parser.add_argument("table", metavar="TABLE", help="published table")
+    parser.add_argument("--format", required=True, help=" or ".join(FORMATS))
+    parser.add_argument("--results-root", type=Path, default=PROJECT / "results", metavar="DIR")
+    asked = parser.parse_args(words)
+    folder = PROJECT / "reproductions" / asked.paper / "published"
+    own = [table for table in schema.load_folder(folder) if list(table.numbers())]
+    published = {table.id: table for table in own}
+    if asked.table not in published:
+        raise InputError(
+            f"{folder}: no table {asked.table}, expected one of {', '.join(published)}"
+        )
+    path = asked.results_root / asked.paper / f"{asked.table}.csv"
+    results = tables.read(path) if path.exists() else pandas.DataFrame(columns=tables.TABLE_COLUMNS)
+    print(table_as(published[asked.table], results, asked.format), end="")
 
 
 def decimals_of(reference: PublishedTable) -> Dict[str, int]:
