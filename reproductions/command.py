@@ -144,7 +144,7 @@ COMMANDS: Dict[str, Command] = {
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",
-        "draw a figure of the paper from its networks",
+        "draw a figure of the paper",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
     "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
@@ -155,7 +155,7 @@ COMMANDS: Dict[str, Command] = {
     ),
     "readings": Command(
         "PAPER [OPTIONS]",
-        "how far what the paper leaves open moves its table",
+        "how far what a paper leaves open moves it",
         lambda words: regenerate([*words[:1], "readings", *words[1:]], ("readings",), "readings"),
     ),
     "leakage": Command(
@@ -169,7 +169,7 @@ COMMANDS: Dict[str, Command] = {
         module("common.results.compare"),
     ),
     "audit": Command(
-        "", "check the published numbers against arithmetic", module("common.published.audit")
+        "", "hold published numbers against arithmetic", module("common.published.audit")
     ),
     "claims": Command(
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")

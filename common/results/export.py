@@ -22,9 +22,11 @@ from common.results import tables
 
 FORMATS = ("markdown", "latex")
 HEADINGS = ("", "metric", "published", "ours", "95 % interval", "n", "verdict")
-# Words of ids that are not written in small letters alone.
+# Words of ids that are written otherwise.
 WORDS = {"ap": "AP", "ap50": "AP50", "bce": "BCE", "dice": "Dice", "f1": "F1", "iou": "IoU"}
-WORDS.update(aji="AJI", dsc="DSC", froc="FROC", pq="PQ", unet="U-Net", vgg16="VGG16")
+WORDS.update(
+    share="fraction", aji="AJI", dsc="DSC", froc="FROC", pq="PQ", unet="U-Net", vgg16="VGG16"
+)
 _LATEX = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 _LATEX.update({"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
 _LATEX.update({"×": r"$\times$", "−": "$-$", "–": "--", "→": r"$\to$", "≥": r"$\geq$"})
