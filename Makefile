@@ -70,7 +70,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data audit claims readme verify report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -117,6 +117,12 @@ claims: setup ## what the papers conclude, with our verdicts
 
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme
+
+verify: setup ## check that results, README and report follow from what is kept; with DATA_ROOT from predictions
+	@$(MEDSEG) verify $(ROOT_OPTION)
+	@$(MODULE) common.published.audit --csv results/audit.csv --check
+	@$(MODULE) common.results.readme --check
+	@$(MODULE) common.report.html --check
 
 report: setup ## write results/index.html: every published number beside ours
 	@$(MEDSEG) report

@@ -11,8 +11,9 @@ import runpy
 import shutil
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tyro
 
@@ -28,6 +29,20 @@ class Command(NamedTuple):
     usage: str
     sentence: str
     run: Callable[[List[str]], None]
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check that tables follow from the scores per image kept beside them and verdicts from the
+    tables; with the data, that these scores follow from the packed predictions.
+    """
+
+    papers: tyro.conf.Positional[Tuple[str, ...]] = ()
+    """Papers to check; all by default."""
+    data_root: Optional[Path] = None
+    """Folder that holds the data sets; without it predictions are not scored."""
+    results_root: Path = PROJECT / "results"
+    """Folder of the tables."""
 
 
 def list_papers(words: List[str]) -> None:
@@ -129,6 +144,27 @@ def export(words: List[str]) -> None:
     exporting.run(options, predictor.load)
 
 
+def verify(words: List[str]) -> None:
+    """Check that results follow from what is kept beside them."""
+    options = tyro.cli(Verify, args=words, prog="medseg verify", description=Verify.__doc__)
+    papers = options.papers or tuple(reproductions.names())
+    unknown = [name for name in papers if name not in reproductions.names()]
+    if unknown:
+        raise InputError(f"medseg verify {unknown[0]}: expected one of {reproductions.names()}")
+    from common.results import verify as verifying  # not at the top: it imports TensorFlow
+
+    problems: List[str] = []
+    for name in papers:
+        paper = importlib.import_module(f"reproductions.{name}.eval").paper
+        found = list(verifying.without_data(paper, options.results_root))
+        if options.data_root is not None:
+            found += verifying.with_data(paper, options.results_root, options.data_root)
+        print(f"{name}: {len(found) or 'no'} problem{'s' * (len(found) != 1)}")
+        problems += found
+    if problems:
+        raise InputError("\n".join(problems))
+
+
 def module(name: str) -> Callable[[List[str]], None]:
     """Give the function that runs a module with the words as its command line."""
     return lambda words: _run(name, words)
@@ -173,6 +209,9 @@ COMMANDS: Dict[str, Command] = {
     ),
     "claims": Command(
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
+    ),
+    "verify": Command(
+        "[PAPER …] [--data-root DIR]", "check that the results follow from what is kept", verify
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
 }

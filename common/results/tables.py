@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,7 +29,7 @@ from common.results import intervals, verdicts
 TABLE_COLUMNS = (
     "row", "metric", "reading", "mean", "sd", "n_seeds", "low", "high", "seeds", "seed_values",
     "image_se", "images", "protocol", "profile", "encoder_weights", "precision", "data",
-    "fingerprint", "differences",
+    "fingerprint", "differences", "run",
 )
 COMPARISON_COLUMNS = (
     "row", "metric", "reading", "published", "regenerated", "low", "high", "n_seeds", "difference",
@@ -59,7 +60,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a score was made. `differences` keep it from being held against the paper."""
+    """How a score was made. `differences` keep it from being held against the paper; `run` names
+    the folders in provenance/ that it follows from, with * for the seed.
+    """
 
     protocol: str
     profile: str
@@ -69,6 +72,7 @@ class Conditions:
     fingerprint: str
     reading: str = ""
     differences: Tuple[str, ...] = ()
+    run: str = ""
 
 
 def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]]) -> pd.DataFrame:
@@ -300,6 +304,11 @@ def write(frame: pd.DataFrame, path: Path | str) -> bool:
     return True
 
 
+def parse_csv(text: str) -> List[List[str]]:
+    """Divide the text of a CSV file into lines of fields."""
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
 def read_scores(path: Path) -> pd.DataFrame:
     """Read scores per image back; ids stay text.
 
@@ -321,8 +330,7 @@ def read(path: Path | str) -> pd.DataFrame:
     """
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
-        with Path(path).open(newline="", encoding="utf-8") as stream:
-            header, *lines = list(csv.reader(stream)) or [[]]
+        header, *lines = parse_csv(Path(path).read_text(encoding="utf-8")) or [[]]
         frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())

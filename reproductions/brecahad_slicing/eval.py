@@ -19,6 +19,7 @@ from common.imaging import reading
 from common.published import schema
 from common.results import figures, probability_curves
 from common.results.experiment import Count, Page, Paper, Row, Trained
+from common.results.provenance import Packing, no_seed
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.brecahad_slicing import (
@@ -72,6 +73,7 @@ paper = Paper(
     unit,
     scoring=SCORING,
     aggregation=AGGREGATION,
+    packing=Packing(no_seed),  # maps of 22 networks and thousands of tiles
 )
 
 

@@ -11,6 +11,7 @@ from common.datasets.manifests import DataSet
 from common.metrics import aji
 from common.results import figures, probability_curves
 from common.results.experiment import Count, Page, Paper, Row
+from common.results.provenance import Packing, every_seed
 from reproductions.tnbc_linknet import data, metrics
 from reproductions.tnbc_linknet.config import AGGREGATION, CONTROL, ENSEMBLE, SCORING, Config
 from reproductions.tnbc_linknet.train import trainer
@@ -39,6 +40,7 @@ paper = Paper(
     patient,
     scoring=SCORING,
     aggregation=AGGREGATION,
+    packing=Packing(every_seed, metrics.pack),
 )
 
 
