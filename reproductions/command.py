@@ -79,6 +79,8 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
         print(f"usage: medseg {verb} {paper} NAME [OPTIONS]\n")
         for name, sentence in known.items():
             print(f"  {name:<12} {sentence}")
+        if verb == "table":
+            print("\n--format markdown|latex prints what results/ holds and trains nothing")
         return
     name, options = rest[0], rest[1:]
     if name not in known:
@@ -101,6 +103,16 @@ def _evaluate(paper: str, name: str, options: List[str], prog: str, sentence: st
     request = tyro.cli(request_type, args=options, prog=prog, description=sentence)
     cli.check_request(request)
     _run(f"reproductions.{paper}.eval", [name, *options])
+
+
+def table(words: List[str]) -> None:
+    """Regenerate a table, or with --format print what results/ holds of it."""
+    if any(word.partition("=")[0] == "--format" for word in words):
+        from common.results import export as exporting  # not at the top: it takes a second
+
+        exporting.print_table([_paper(words, "table")[0], *words[1:]])
+    else:
+        regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table")
 
 
 def find_data(words: List[str]) -> None:
@@ -174,12 +186,12 @@ COMMANDS: Dict[str, Command] = {
     "train": Command("PAPER [OPTIONS]", "train one network, or resume it", train),
     "table": Command(
         "PAPER TABLE [OPTIONS]",
-        "train what is missing, evaluate, compare with the paper",
-        lambda words: regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table"),
+        "train what is missing, evaluate and judge",
+        table,
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",
-        "draw a figure of the paper from its networks",
+        "draw a figure of the paper",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
     "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
@@ -190,7 +202,7 @@ COMMANDS: Dict[str, Command] = {
     ),
     "readings": Command(
         "PAPER [OPTIONS]",
-        "how far what the paper leaves open moves its table",
+        "how far what a paper leaves open moves it",
         lambda words: regenerate_only(words, "readings"),
     ),
     "leakage": Command(
@@ -204,7 +216,7 @@ COMMANDS: Dict[str, Command] = {
         module("common.results.compare"),
     ),
     "audit": Command(
-        "", "check the published numbers against arithmetic", module("common.published.audit")
+        "", "hold published numbers against arithmetic", module("common.published.audit")
     ),
     "claims": Command(
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
