@@ -70,13 +70,16 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
 
 list: setup ## papers with their tables and figures
 	@$(MEDSEG) list
+
+doctor: setup ## what this machine has, what is missing, and what helps
+	@$(MEDSEG) doctor $(ROOT_OPTION)
 
 setup: $(READY) ## make .venv with everything in it; happens by itself before the others
 

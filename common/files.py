@@ -297,6 +297,16 @@ def locked(path: Path | str, wait: bool = True) -> Iterator[None]:
         os.close(handle)
 
 
+def has_locks(path: Path) -> bool:
+    """Whether the file system of an existing file has locks."""
+    with open(path) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in WITHOUT_LOCKS
+    return True
+
+
 @contextlib.contextmanager
 def _marked(marker: Path, wait: bool) -> Iterator[None]:
     """Hold a lock by making a file that must not exist, which every file system can."""

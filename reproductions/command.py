@@ -163,6 +163,9 @@ COMMANDS: Dict[str, Command] = {
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
+    "doctor": Command(
+        "", "what this machine has, and what is missing", module("reproductions.doctor")
+    ),
 }
 
 

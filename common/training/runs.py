@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import platform
@@ -40,10 +39,6 @@ LIBRARIES = (
 
 
 ConfigType = TypeVar("ConfigType")
-
-
-class InUse(InputError):
-    """Another process holds the run folder."""
 
 
 class Run:
@@ -88,15 +83,9 @@ class Run:
         """Hold the folder for this process. The lock ends with the process, however it ends.
 
         Raises:
-            InUse: another process holds it.
+            files.InUse: another process holds it.
         """
-        with open(self.folder / ".lock", "w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InUse(
-                    f"{self.folder} is in use by another process; wait for it or stop it"
-                ) from None
+        with files.locked(self.folder / ".lock", wait=False):
             for leftover in self.folder.rglob(".partial-*"):
                 if leftover.is_file():  # of a process that was killed while it wrote
                     leftover.unlink()

@@ -4,18 +4,15 @@ size.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional
 
 import cv2
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common.errors import InputError
 from common.imaging import tiling
-from common.training import encoders, fit, runs
+from common.training import encoders
 from reproductions.busi_resnext_unet import data
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
 
@@ -66,25 +63,6 @@ def build(config: Config) -> keras.Model:
 def trainable_parameters(model: keras.Model) -> int:
     """Count the weights that training changes."""
     return sum(keras.backend.count_params(weight) for weight in model.trainable_weights)
-
-
-def load(folder: Path) -> Tuple[keras.Model, Config]:
-    """Rebuild the network of a run folder with its trained weights.
-
-    Raises:
-        InputError: the folder holds no finished training of this paper.
-    """
-    try:
-        config = runs.load_config(folder, Config)
-        fit.start(config.seed, config.precision)
-        model = build(replace(config, encoder_weights="none"))
-        model.load_weights(str(folder / "weights.h5"))
-    except (OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{folder}: not a finished training of a BUSI network ({reason})"
-        ) from None
-    return model, config
 
 
 def on_patches(model: keras.Model, config: Config) -> PatchFunction:
