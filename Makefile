@@ -70,7 +70,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume queue deposit bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -135,6 +135,9 @@ queue: setup ## train the runs of tools/queue.txt one by one; STATUS=1 shows how
 
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))
+
+deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one
+	@$(MEDSEG) deposit $(if $(filter command environment,$(firstword $(origin RUN))),$(call quote,$(RUN)))
 
 bundle: ## collect packages, data and weights for a set-up without a network
 	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=

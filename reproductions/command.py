@@ -117,6 +117,20 @@ def export(words: List[str]) -> None:
     exporting.run(options, predictor.load)
 
 
+def deposit(words: List[str]) -> None:
+    """Pack finished runs for others."""
+    from reproductions import deposits
+
+    deposits.pack(words)
+
+
+def fetch_run(words: List[str]) -> None:
+    """Fetch a run that somebody has published."""
+    from reproductions import deposits
+
+    deposits.fetch(words)
+
+
 def module(name: str) -> Callable[[List[str]], None]:
     """Give the function that runs a module with the words as its command line."""
     return lambda words: _run(name, words)
@@ -163,6 +177,8 @@ COMMANDS: Dict[str, Command] = {
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
+    "deposit": Command("[RUN …] [--out DIR]", "pack finished runs to publish", deposit),
+    "fetch-run": Command("ADDRESS --checksum", "fetch a published run, and verify it", fetch_run),
     "doctor": Command(
         "", "what this machine has, and what is missing", module("reproductions.doctor")
     ),
