@@ -70,7 +70,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume queue deposit bundle test lint lock clean
+.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume kill-commands fuzz queue interpreters deposit bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -133,8 +133,17 @@ bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready
 queue: setup ## train the runs of tools/queue.txt one by one; STATUS=1 shows how far it is
 	@$(MODULE) tools.queue $(if $(filter-out 0,$(STATUS)),--status) $(ROOT_OPTION)
 
+kill-commands: setup ## stop tables, report, predictions and downloads at random, and run them again
+	@$(MODULE) tools.kill_commands $(if $(KILLS),--kills $(call quote,$(KILLS)))
+
+fuzz: setup ## damage files of every kind at random and read them: no traceback, no hang
+	@$(MODULE) tools.fuzz
+
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))
+
+interpreters: setup ## set-up, audit, a table and tests of common/ with Python 3.8, 3.9 and 3.10
+	@$(MODULE) tools.interpreters
 
 deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one
 	@$(MEDSEG) deposit $(if $(filter command environment,$(firstword $(origin RUN))),$(call quote,$(RUN)))

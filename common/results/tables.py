@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,6 +38,7 @@ COMPARISON_COLUMNS = (
 # fmt: on
 NUMBERS = ("mean", "sd", "low", "high", "image_se", "images")
 DECIMALS = 6
+MOST_BYTES = 100_000_000  # of a file
 Key = Tuple[str, str, str, str, str]
 
 
@@ -307,7 +309,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         InputError: the file is damaged.
     """
     try:
-        return pd.read_csv(path, dtype={"id": str})
+        content = files.read_bytes(path, MOST_BYTES)
+        return pd.read_csv(io.BytesIO(content), dtype={"id": str})
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
@@ -321,8 +324,8 @@ def read(path: Path | str) -> pd.DataFrame:
     """
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
-        with Path(path).open(newline="", encoding="utf-8") as stream:
-            header, *lines = list(csv.reader(stream)) or [[]]
+        text = files.read_bytes(path, MOST_BYTES).decode("utf-8")
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
         frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())

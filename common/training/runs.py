@@ -36,7 +36,7 @@ LIBRARIES = (
     "scikit-image",
     "pandas",
 )
-
+MOST_JSON_BYTES = 100_000_000
 
 ConfigType = TypeVar("ConfigType")
 
@@ -244,7 +244,7 @@ def read_json(path: Path) -> dict:
         InputError: it is damaged, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(files.read_bytes(path, MOST_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); remove it to redo the run") from None
     if not isinstance(content, dict):
