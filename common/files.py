@@ -227,17 +227,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 def _partial_file(path: Path) -> Tuple[int, Path]:
     """Open the temporary file of `path`, locked; one of a random name while another process writes
-    there, or where there are no locks.
+    there, where there are no locks, and for HDF5, which locks what it writes itself.
     """
     key = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     usual = path.with_name(f".partial-{key}{path.suffix}")
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with contextlib.suppress(OSError):  # what is wrong with the folder, mkstemp tells
-        handle = os.open(usual, flags, 0o600)
-        if stat.S_ISREG(os.fstat(handle).st_mode) and _is_mine(handle, usual):
-            os.ftruncate(handle, 0)
-            return handle, usual
-        os.close(handle)
+    if path.suffix != ".h5":
+        with contextlib.suppress(OSError):  # what is wrong with the folder, mkstemp tells
+            handle = os.open(usual, flags, 0o600)
+            if stat.S_ISREG(os.fstat(handle).st_mode) and _is_mine(handle, usual):
+                os.ftruncate(handle, 0)
+                return handle, usual
+            os.close(handle)
     handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
     return handle, Path(name)
 

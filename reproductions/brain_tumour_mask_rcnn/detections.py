@@ -78,12 +78,15 @@ def load(path: Path) -> Detections:
             coco_mask.decode({"size": size, "counts": counts.encode("ascii")})
             for counts in content["masks"]
         ]
-        return Detections(
+        found = Detections(
             np.array(content["boxes"], np.float32).reshape(-1, 4),
-            np.array(content["scores"], np.float32),
+            np.array(content["scores"], np.float32).reshape(-1),
             np.array(masks, bool).reshape(-1, *size),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if len({len(part) for part in found}) > 1:
+            raise ValueError("other numbers of boxes, scores and masks")
+        return found
+    except (AttributeError, OSError, ValueError, KeyError, RecursionError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: missing or damaged detections ({reason}); remove the run folder to redo it"

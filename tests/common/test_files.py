@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -205,6 +206,13 @@ def test_two_that_write_one_file_at_once_do_not_meet(tmp_path):
             assert scratch.is_dir()
     assert (tmp_path / "a.csv").read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_hdf5_which_locks_its_files_itself_can_write(tmp_path):
+    with files.atomic_path(tmp_path / "a.h5") as path, h5py.File(path, "w") as file:
+        file["x"] = [1]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["x"][0] == 1
 
 
 @pytest.mark.parametrize("there", ["link", "pipe", "folder"])
