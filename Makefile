@@ -37,7 +37,10 @@ BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
 PYTHON ?=
 
-# Words of the user reach the shell in single quotes, so that no character in them means anything.
+# Words of the user reach the shell in single quotes, and are not expanded by make either, so that no
+# character in them means anything.
+$(foreach name,DATA_ROOT SEEDS READING ENCODER_WEIGHTS CLUSTER BUNDLE PYTHON RUN PAPER INPUT OUT PORT,\
+	$(eval override $(name) := $$(value $(name))))
 quote = '$(subst ','\'',$(1))'
 OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(SEEDS),--seeds $(foreach seed,$(SEEDS),$(call quote,$(seed)))) \
@@ -70,7 +73,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list doctor setup data audit claims readme report demo bench kill-and-resume kill-commands fuzz queue interpreters deposit bundle test lint lock clean
+.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -78,6 +81,7 @@ help: ## this page
 list: setup ## papers with their tables and figures
 	@$(MEDSEG) list
 
+.PHONY: doctor interpreters deposit fuzz kill-commands
 doctor: setup ## what this machine has, what is missing, and what helps
 	@$(MEDSEG) doctor $(ROOT_OPTION)
 
@@ -146,7 +150,7 @@ interpreters: setup ## set-up, audit, a table and tests of common/ with Python 3
 	@$(MODULE) tools.interpreters
 
 deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one
-	@$(MEDSEG) deposit $(if $(filter command environment,$(firstword $(origin RUN))),$(call quote,$(RUN)))
+	@$(MEDSEG) deposit $(if $(RUN),$(call quote,$(RUN)))
 
 bundle: ## collect packages, data and weights for a set-up without a network
 	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=

@@ -303,12 +303,11 @@ def interrupt(
 
 def complaints(code: int, log: Path, name: str, after: float) -> List[str]:
     """What is wrong with how a command ended that was stopped after some seconds."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    # In the first moments Python itself answers: docs/reliability.md.
-    early = after < 1 and code in (-signal.SIGINT, -signal.SIGTERM, 1)
-    if code not in (*SIGNALS, 0) and not early:
+    # Python itself answers in its first moments, with a traceback, and as it shuts down, with none.
+    by_python = (-signal.SIGINT, -signal.SIGTERM)
+    if code not in (*SIGNALS, *by_python, 0) and not (after < 1 and code == 1):
         return [f"{name}: stopped after {after:.1f} s with exit code {code}: {last_line(log)}"]
-    if "Traceback" in text and not early and after >= 1:
+    if after >= 1 and "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
         return [f"{name}: a traceback, stopped after {after:.1f} s"]
     return []
 
