@@ -67,7 +67,16 @@ def test_variables_reach_the_command_as_options_with_their_spaces():
         "PROFILE": "quick",
     }
     settings.update(ENCODER_WEIGHTS="my weights.h5", PRECISION="mixed_bfloat16")
-    given = ["--data-root", "/data sets/it's $x `y` $(z)", "--seeds", "0", "1", "2", "--protocol", "corrected"]
+    given = [
+        "--data-root",
+        "/data sets/it's $x `y` $(z)",
+        "--seeds",
+        "0",
+        "1",
+        "2",
+        "--protocol",
+        "corrected",
+    ]
     given += [
         "--profile",
         "quick",
