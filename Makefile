@@ -20,6 +20,8 @@ ENCODER_WEIGHTS ?=
 PRECISION ?=
 ## CLUSTER (none): Dask cluster: tcp://host:8786, or a number of workers here; docs/scale.md
 CLUSTER ?=
+## PLAN (no): 1 says what a table would train, how long and on what disk, and stops
+PLAN ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
 ## RUN (newest): run folder for predict and the page
@@ -50,6 +52,7 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(filter-out 0,$(TRAIN)),--train-readings) \
 	$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS))) \
 	$(if $(PRECISION),--precision $(call quote,$(PRECISION))) \
+	$(if $(filter-out 0,$(PLAN)),--plan) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))
 ROOT_OPTION = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT)))
 

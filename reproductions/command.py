@@ -94,6 +94,12 @@ def predict(words: List[str]) -> None:
     options = command.parse(paper, rest)
     command.choose_device(options.device)
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
+    if options.cluster:
+        from common.prediction import cluster, finished_runs
+
+        folders = finished_runs.choose(paper, options.run, options.runs_root, predictor.partners)
+        cluster.run(paper, options, folders, options.cluster)
+        return
     predict.run(paper, options, predictor.load, predictor.partners)
 
 

@@ -20,7 +20,7 @@ from common.datasets.manifests import DataSet
 from common.errors import exits_cleanly
 from common.published import schema
 from common.published.schema import PublishedTable
-from common.results import dask_backend, tables, terminal
+from common.results import dask_backend, plan, tables, terminal
 from common.results.bootstrap import bootstrap_se
 from common.results.intervals import Spread
 from common.training import runs, settings
@@ -321,6 +321,12 @@ class Paper:
         for _, networks in planned:
             for config, _, _ in networks:
                 wanted.setdefault(self.trainer.run_id(config, data_set), config)
+        folder = request.runs_root / self.name
+        planned_runs = plan.make(wanted, folder, request)
+        if request.plan or (planned_runs.to_do and request.profile != "smoke"):
+            plan.show(planned_runs, folder)
+        if request.plan:
+            raise SystemExit(0)
         finished = self._complete(wanted, request, data_set)
         trained = []
         for row, networks in planned:
@@ -514,7 +520,10 @@ class Paper:
 
     def _settle(self, request: Request) -> Tuple[DataSet, Request]:
         """Find the data; keep synthetic and smoke results apart, in demo/ of the results folder."""
-        data_set = self.trainer.find_data(request.data_root)
+        if request.plan:
+            data_set = plan.data_set(self.trainer.data_sets, request.data_root)
+        else:
+            data_set = self.trainer.find_data(request.data_root)
         if not data_set.synthetic and request.profile != "smoke":
             return data_set, request
         demo = request.results_root / "demo"
