@@ -84,7 +84,7 @@ help: ## this page
 list: setup ## papers with their tables and figures
 	@$(MEDSEG) list
 
-.PHONY: doctor interpreters deposit fuzz kill-commands
+.PHONY: all doctor interpreters deposit fuzz kill-commands
 doctor: setup ## what this machine has, what is missing, and what helps
 	@$(MEDSEG) doctor $(ROOT_OPTION)
 
@@ -130,6 +130,9 @@ readme: setup ## bring the tables in the README files up to date with results/
 
 report: setup ## write results/index.html: every published number beside ours
 	@$(MEDSEG) report
+
+all: setup ## every table and figure of every paper; CLUSTER= trains their runs side by side
+	@$(MODULE) tools.all $(OPTIONS)
 
 demo: setup ## every table within minutes on synthetic images: no data, no network
 	@$(MODULE) tools.demo

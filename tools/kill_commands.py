@@ -49,8 +49,8 @@ KILLS_A_ROUND = 3  # at most, before the command is left to end
 SLOW = 150_000  # bytes a second of the server
 # Files of each attempt, of a lock, or with a line for each attempt at an image.
 OWN = re.compile(r"(^|/)(\.\w*\.?lock|run\.json|environment\.json|\.images\.jsonl)$")
-# When, and how long: the start of a command in JSON, and the seconds of an image in its line.
-TIMES = re.compile(rb'"started": "[^"]+"|(?<=,)\d+\.\d(?=,ROOT|,/)')
+# When, by what code, and how long: of a command in JSON, and the seconds of an image in its line.
+TIMES = re.compile(rb'"(?:started|commit)": "[^"]+"|(?<=,)\d+\.\d(?=,ROOT|,/)')
 
 
 class Case(NamedTuple):

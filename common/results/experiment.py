@@ -7,6 +7,7 @@ its verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +28,26 @@ from common.training import runs, settings
 from common.training.runs import Run
 from common.training.trainer import Trainer
 
+# The runs behind commands, by folder, while `collecting`.
+_collected: Optional[Dict[Path, dask_backend.Job]] = None
+
 KEPT = ("config.json", "split.json", "environment.json", "history.csv")
 SYNTHETIC = "synthetic images instead of the paper's data"
+
+
+class Collected(Exception):
+    """The runs of a command are noted, and none was trained."""
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[Dict[Path, dask_backend.Job]]:
+    """Note the runs behind commands instead of training them; each then raises `Collected`."""
+    global _collected
+    _collected = {}
+    try:
+        yield _collected
+    finally:
+        _collected = None
 
 
 @dataclass(frozen=True)
@@ -323,7 +342,8 @@ class Paper:
                 wanted.setdefault(self.trainer.run_id(config, data_set), config)
         folder = request.runs_root / self.name
         planned_runs = plan.make(wanted, folder, request)
-        if request.plan or (planned_runs.to_do and request.profile != "smoke"):
+        hours = planned_runs.to_do and request.profile != "smoke" and _collected is None
+        if request.plan or hours:
             plan.show(planned_runs, folder)
         if request.plan:
             raise SystemExit(0)
@@ -351,15 +371,15 @@ class Paper:
     def _complete(
         self, wanted: Mapping[str, Any], request: Request, data_set: DataSet
     ) -> Dict[str, Run]:
+        root = request.runs_root / self.name
+        jobs = [
+            dask_backend.Job(name, self._words(config, request), root / name)
+            for name, config in wanted.items()
+        ]
+        if _collected is not None:
+            _collected.update({job.folder.resolve(): job for job in jobs})
+            raise Collected
         if request.cluster:
-            jobs = [
-                dask_backend.Job(
-                    name,
-                    self._words(config, request),
-                    request.runs_root / self.name / name,
-                )
-                for name, config in wanted.items()
-            ]
             dask_backend.finish(jobs, request.cluster)
         finished = {}
         for number, (name, config) in enumerate(wanted.items(), start=1):
