@@ -132,6 +132,12 @@ def predict(words: List[str]) -> None:
     from common.prediction import predict
 
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
+    if options.cluster:
+        from common.prediction import cluster, finished_runs
+
+        folders = finished_runs.choose(paper, options.run, options.runs_root, predictor.partners)
+        cluster.run(paper, options, folders, options.cluster)
+        return
     predict.run(paper, options, predictor.load, predictor.partners)
 
 
@@ -174,6 +180,20 @@ def verify(words: List[str]) -> None:
         problems += found
     if problems:
         raise InputError("\n".join(problems))
+
+
+def deposit(words: List[str]) -> None:
+    """Pack finished runs for others."""
+    from reproductions import deposits
+
+    deposits.pack(words)
+
+
+def fetch_run(words: List[str]) -> None:
+    """Fetch a run that somebody has published."""
+    from reproductions import deposits
+
+    deposits.fetch(words)
 
 
 def module(name: str) -> Callable[[List[str]], None]:
@@ -225,6 +245,11 @@ COMMANDS: Dict[str, Command] = {
         "[PAPER …] [--data-root DIR]", "check that the results follow from what is kept", verify
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
+    "deposit": Command("[RUN …] [--out DIR]", "pack finished runs to publish", deposit),
+    "fetch-run": Command("ADDRESS --checksum", "fetch a published run, and verify it", fetch_run),
+    "doctor": Command(
+        "", "what this machine has, and what is missing", module("reproductions.doctor")
+    ),
 }
 
 

@@ -61,13 +61,22 @@ def test_every_command_needs_nothing_but_its_target():
 
 def test_variables_reach_the_command_as_options_with_their_spaces():
     settings = {
-        "DATA_ROOT": "/data sets/it's",
+        "DATA_ROOT": "/data sets/it's $x `y` $(z)",
         "SEEDS": "0 1 2",
         "PROTOCOL": "corrected",
         "PROFILE": "quick",
     }
     settings.update(ENCODER_WEIGHTS="my weights.h5", PRECISION="mixed_bfloat16")
-    given = ["--data-root", "/data sets/it's", "--seeds", "0", "1", "2", "--protocol", "corrected"]
+    given = [
+        "--data-root",
+        "/data sets/it's $x `y` $(z)",
+        "--seeds",
+        "0",
+        "1",
+        "2",
+        "--protocol",
+        "corrected",
+    ]
     given += [
         "--profile",
         "quick",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from common import files
 from common.imaging.reading import LoadedImage
 from common.prediction import coco, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
@@ -72,10 +72,10 @@ def predict(
     began = time.monotonic()
     shape = image.pixels.shape[:2]
     few = shape[0] * shape[1] <= objects.MOST_PIXELS
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=writing.folder) as scratch:
+    with files.scratch_folder(writing.folder, item.name) as scratch:
         prediction = predictor.predict(image.pixels, way, tick)
         keep = writing.save_probabilities or (few and prediction.found is None)
-        maps = _collect(prediction, shape, len(predictor.classes), keep, Path(scratch))
+        maps = _collect(prediction, shape, len(predictor.classes), keep, scratch)
         line = _describe(item, image, predictor, maps)
         if few:
             _write_objects(line, item, image, predictor, prediction, maps, writing)

@@ -7,6 +7,7 @@ its verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,14 +21,32 @@ from common.datasets.manifests import DataSet
 from common.errors import exits_cleanly
 from common.published import schema
 from common.published.schema import PublishedTable
-from common.results import dask_backend, provenance, tables, terminal
+from common.results import dask_backend, plan, provenance, tables, terminal
 from common.results.bootstrap import bootstrap_se
 from common.results.intervals import Spread
 from common.training import runs, settings
 from common.training.runs import Run
 from common.training.trainer import Trainer
 
+# The runs behind commands, by folder, while `collecting`.
+_collected: Optional[Dict[Path, dask_backend.Job]] = None
+
 SYNTHETIC = "synthetic images instead of the paper's data"
+
+
+class Collected(Exception):
+    """The runs of a command are noted, and none was trained."""
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[Dict[Path, dask_backend.Job]]:
+    """Note the runs behind commands instead of training them; each then raises `Collected`."""
+    global _collected
+    _collected = {}
+    try:
+        yield _collected
+    finally:
+        _collected = None
 
 
 @dataclass(frozen=True)
@@ -331,6 +350,13 @@ class Paper:
         for _, networks in planned:
             for config, _, _ in networks:
                 wanted.setdefault(self.trainer.run_id(config, data_set), config)
+        folder = request.runs_root / self.name
+        planned_runs = plan.make(wanted, folder, request)
+        hours = planned_runs.to_do and request.profile != "smoke" and _collected is None
+        if request.plan or hours:
+            plan.show(planned_runs, folder)
+        if request.plan:
+            raise SystemExit(0)
         finished = self._complete(wanted, request, data_set)
         trained = []
         for row, networks in planned:
@@ -355,15 +381,15 @@ class Paper:
     def _complete(
         self, wanted: Mapping[str, Any], request: Request, data_set: DataSet
     ) -> Dict[str, Run]:
+        root = request.runs_root / self.name
+        jobs = [
+            dask_backend.Job(name, self._words(config, request), root / name)
+            for name, config in wanted.items()
+        ]
+        if _collected is not None:
+            _collected.update({job.folder.resolve(): job for job in jobs})
+            raise Collected
         if request.cluster:
-            jobs = [
-                dask_backend.Job(
-                    name,
-                    self._words(config, request),
-                    request.runs_root / self.name / name,
-                )
-                for name, config in wanted.items()
-            ]
             dask_backend.finish(jobs, request.cluster)
         finished = {}
         for number, (name, config) in enumerate(wanted.items(), start=1):
@@ -545,7 +571,10 @@ class Paper:
 
     def _settle(self, request: Request) -> Tuple[DataSet, Request]:
         """Find the data; keep synthetic and smoke results apart, in demo/ of the results folder."""
-        data_set = self.trainer.find_data(request.data_root)
+        if request.plan:
+            data_set = plan.data_set(self.trainer.data_sets, request.data_root)
+        else:
+            data_set = self.trainer.find_data(request.data_root)
         if not data_set.synthetic and request.profile != "smoke":
             return data_set, request
         demo = request.results_root / "demo"

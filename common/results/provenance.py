@@ -21,6 +21,7 @@ import pandas
 
 from common import files
 from common.errors import InputError
+from common.results import tables
 from common.training import runs
 from common.training.runs import Run
 
@@ -175,7 +176,8 @@ def scores_of(folder: Path, name: str) -> pandas.DataFrame:
     """
     path = folder / "provenance" / name / "metrics.csv"
     try:
-        return pandas.read_csv(path, dtype={"id": str})
+        content = files.read_bytes(path, tables.MOST_BYTES)
+        return pandas.read_csv(io.BytesIO(content), dtype={"id": str})
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None

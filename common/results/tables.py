@@ -38,6 +38,7 @@ COMPARISON_COLUMNS = (
 # fmt: on
 NUMBERS = ("mean", "sd", "low", "high", "image_se", "images")
 DECIMALS = 6
+MOST_BYTES = 100_000_000  # of a file
 Key = Tuple[str, str, str, str, str]
 
 
@@ -317,7 +318,8 @@ def read(path: Path | str) -> pd.DataFrame:
     """
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
-        header, *lines = parse_csv(Path(path).read_text(encoding="utf-8")) or [[]]
+        text = files.read_bytes(path, MOST_BYTES).decode("utf-8")
+        header, *lines = parse_csv(text) or [[]]
         frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())

@@ -408,8 +408,21 @@ def test_detections_survive_the_file(tmp_path_factory, count, height, width, see
         np.testing.assert_array_equal(one, other)
 
 
+def kept_detections(size="[4, 4]", scores="[1]", boxes="[[0, 0, 4, 4]]", masks='["0`0"]'):
+    return f'{{"size": {size}, "scores": {scores}, "boxes": {boxes}, "masks": {masks}}}'
+
+
 @pytest.mark.parametrize(
-    "content", [None, "", "{}", '{"size": [4, 4], "scores": [1], "boxes": [[1, 2]], "masks": []}']
+    "content",
+    [
+        *(None, "", "{}", "[" * 99999),
+        kept_detections(boxes="[[1, 2]]", masks="[]"),
+        kept_detections(scores="[1, 1]"),
+        kept_detections(masks="[1]"),
+        *(kept_detections(size) for size in ("[100000, 100000]", f"[{1 << 40}, 1]", "[-1, 4]")),
+        *(kept_detections(size) for size in ("[4.5, 4]", '["4", 4]', "[4, 4, 4]", "[2, 2]")),
+        kept_detections("[20000, 20000]", masks='["0`0", "0`0", "0`0"]'),
+    ],
 )
 def test_damaged_detections_are_named(tmp_path, content):
     if content is not None:
