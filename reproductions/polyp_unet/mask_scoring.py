@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from pathlib import Path
 from typing import Dict
 
@@ -22,11 +24,10 @@ def truths(folder: Path) -> Dict[str, Read]:
     """True masks of a folder, of its folder masks/, or of the file of MedSegBench in it."""
     packed = listing.matching(folder, "*.npz")
     if packed:
+        parts = data.unpack(packed[0]).values()
+        samples = itertools.chain.from_iterable(parts)
         return {
-            sample.id: lambda predicted, mask=sample.mask: evaluate.same_size(
-                packed[0], mask, predicted
-            )
-            for samples in data.unpack(packed[0]).values()
+            sample.id: functools.partial(evaluate.same_size, packed[0], sample.mask)
             for sample in samples
         }
     of_data = folder / "masks"

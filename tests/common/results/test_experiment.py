@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pandas
 import pytest
 from fake_paper import DATA, FakeTrainer, table_of
 
