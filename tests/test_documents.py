@@ -42,9 +42,8 @@ def code(page):
 def targets():
     found = set(re.findall(r"^([a-z][a-z0-9-]*):", MAKE, re.MULTILINE))
     for paper in reproductions.names():
-        found.add(f"data-{reproductions.short_name(paper)}")
-        own = commands.of_paper(PROJECT / "reproductions" / paper)
-        found.update(one.target for one in own.values())
+        found.add(f"data-{commands.short_name(paper)}")
+        found.update(one.target for one in reproductions.targets(paper).values())
     return found
 
 
