@@ -132,9 +132,9 @@ def test_metrics_beyond_the_paper_follow_those_that_they_vary(alpha, judged):
         "U-Net, corrected",
     ]
     lines = {line[0]: line[1:] for line in grid.lines}
-    assert list(lines) == ["Dice", "IoU", "images", "pq"]
+    assert list(lines) == ["Dice", "IoU", "images", "PQ"]
     assert lines["Dice"] == ["0.8000", "0.8500", "0.4000", "0.7000"]
-    assert lines["pq"] == ["0.5000", "", "", ""]
+    assert lines["PQ"] == ["0.5000", "", "", ""]
     printed = {(row, metric) for row, metric, _ in judged.reference.numbers()}
     own = [(line.row, line.metric) in printed for line in judged.results.itertuples()]
     without = dataclasses.replace(judged, results=judged.results[own])
