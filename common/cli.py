@@ -75,6 +75,9 @@ class Request:
     scheduler.
     """
 
+    plan: bool = False
+    """Say what would be trained, how long it takes and what disk it needs, and stop."""
+
     @property
     def protocols(self) -> Tuple[str, ...]:
         """The protocols asked for."""
@@ -115,6 +118,9 @@ class Request:
         if self.precision is not None:
             values["precision"] = self.precision
         return values
+
+
+DEFAULT_REQUEST = Request()
 
 
 def parse_training(
@@ -176,9 +182,10 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
-    def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
+    def command(request: tyro.conf.OmitArgPrefixes[Request] = DEFAULT_REQUEST) -> None:
         check_request(request)
-        cuda.announce()
+        if not request.plan:
+            cuda.announce()
         target(request)
 
     command.__doc__ = target.__doc__

@@ -6,7 +6,6 @@ command goes on after any interruption. Trainings run at the lowest priority.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import shlex
@@ -20,11 +19,12 @@ from typing import List, Optional, Tuple
 import tyro
 
 import reproductions
-from common import cli
+from common import cli, files
 from common.datasets import manifests
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
 from common.results import terminal
+from common.results.commands import short_name
 from common.training import runs
 
 
@@ -139,7 +139,7 @@ def show(entries: List[Entry]) -> None:
                 left = "?"
         used = sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file())
         grid.add_row(
-            f"{reproductions.short_name(entry.paper)} {entry.folder.name}",
+            f"{short_name(entry.paper)} {entry.folder.name}",
             entry.state,
             f"{entry.done}/{entry.epochs}",
             left,
@@ -175,18 +175,17 @@ def _is_held(folder: Path) -> bool:
     lock = folder / ".lock"
     if not lock.exists():
         return False
-    with open(lock) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with files.locked(lock, wait=False):
+            return False
+    except files.InUse:
+        return True
 
 
 @exits_cleanly
 def main() -> None:
     """Run or show the queue from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.queue")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.queue")
     entries = read(options)
     if options.status:
         show(entries)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Iterator, Tuple
 
 import cv2
 import numpy as np
 
+from common import files
 from common.datasets.manifests import PHANTOM
 from common.errors import InputError
 
@@ -35,8 +35,8 @@ def replacing(folder: Path | str) -> Iterator[Path]:
             "replace"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as work:
-        new = Path(work) / folder.name
+    with files.scratch_folder(folder.parent, folder.name) as work:
+        new = work / folder.name
         yield new
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
@@ -116,12 +116,12 @@ def _nuclei(
         shape = cv2.fillPoly(
             np.zeros((size, size), np.uint8),
             [np.stack([x, y], axis=-1).round().astype(np.int32)],
-            1,
+            (1,),
         )
         # Annotators draw a line of background between neighbours; a few touch all the same.
         taken = (labels > 0).astype(np.uint8)
         taken = taken if rng.uniform() < 0.1 else cv2.dilate(taken, np.ones((3, 3), np.uint8))
-        free = (shape > 0) & (taken == 0)
+        free = (np.asarray(shape) > 0) & (np.asarray(taken) == 0)
         if free.sum() > 0.85 * shape.sum():
             labels[free] = labels.max() + 1
     return labels
@@ -165,4 +165,5 @@ def lesion_outline(
         centre[1] + radius / stretch * outline * np.sin(turns),
     )
     points = np.stack([x, y], axis=-1).round().astype(np.int32)
-    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], 1).astype(bool)
+    filled = cv2.fillPoly(np.zeros((size, size), np.uint8), [points], (1,))
+    return np.asarray(filled).astype(bool)

@@ -61,7 +61,7 @@ class Trainer:
 
     @property
     def module(self) -> str:
-        """The module to run as a command: `python -m …`."""
+        """The module to run as a command, after `.venv/bin/python -m`."""
         return f"reproductions.{self.paper}.train"
 
     def find_data(self, data_root: Optional[Path]) -> DataSet:
@@ -103,6 +103,7 @@ class Trainer:
             return run
         from common.training import fit  # not at the top: it imports TensorFlow
 
+        cuda.check_precision(getattr(config, "precision", "float32"))
         with run.locked():
             run.log_session(
                 data=data_set.title,
@@ -123,7 +124,7 @@ class Trainer:
 
 @exits_cleanly
 def _command(trainer: Trainer) -> None:
-    options = cli.parse_training(trainer.profiles, f"python -m {trainer.module}")
+    options = cli.parse_training(trainer.profiles, f".venv/bin/python -m {trainer.module}")
     settings.check(options.config)
     cuda.announce()
     run = trainer.complete(options.config, trainer.find_data(options.data_root), options.runs_root)

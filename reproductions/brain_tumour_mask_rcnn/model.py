@@ -213,7 +213,7 @@ def load(folder: Path) -> Detector:
         fit.start(config.seed, config.precision, deterministic_on_gpu=False)
         # The file is in an order that depends on which layers learn.
         model = build(config, initialise=False)
-        model.load_weights(str(folder / "weights.h5"))
+        weights_files.load(model, folder / "weights.h5", "name the folder of another run")
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -257,7 +257,7 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     """A Keras ResNet without top, from images as Model Garden prepares them to its levels 2 to
     5.
     """
-    if weights not in (None, "imagenet"):
+    if weights is not None and weights != "imagenet":
         _check_file(Path(weights), config.encoder)
     image = keras.Input(shape)
     # Model Garden's images are RGB over ImageNet's mean and deviation, Keras' weights expect BGR

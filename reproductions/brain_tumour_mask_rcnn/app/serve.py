@@ -1,5 +1,5 @@
-"""Serve the decision-support page: `make brain-ui`, or `python -m
-reproductions.brain_tumour_mask_rcnn.app.serve`.
+"""Serve the decision-support page: `make brain-ui`, or
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.app.serve`.
 
 Only this machine's user can open it: it listens on 127.0.0.1 and asks for the token in the address
 that it prints. One process holds the network; each browser tab has a small one, which ends with
@@ -146,7 +146,7 @@ def train_on_phantoms(runs_root: Path) -> Path:
 @exits_cleanly
 def main() -> None:
     """Serve from the command line."""
-    options = tyro.cli(Options, prog=f"python -m {MODULE}.serve")
+    options = tyro.cli(Options, prog=f".venv/bin/python -m {MODULE}.serve")
     folders = [options.runs_root / PAPER, DEMO / PAPER]
     run_folder = options.run or run_folders.best(folders) or train_on_phantoms(DEMO)
     network = run_folders.describe(run_folder)

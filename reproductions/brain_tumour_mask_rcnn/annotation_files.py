@@ -11,10 +11,12 @@ import numpy as np
 from skimage.draw import polygon2mask
 
 from common.errors import InputError
+from common.files import read_bytes
 from common.imaging.listing import shown
 
 Polygons = List[np.ndarray]  # each float (points, 2) of y and x, in pixels
 
+MOST_BYTES = 50_000_000  # of a file
 _PROJECT = "_via_img_metadata"  # the key of the entries in a project, which exports leave out
 # What else is saved as JSON, by its keys.
 _OTHERS = (
@@ -40,7 +42,7 @@ def read(path: Path) -> Dict[str, Polygons]:
             name, listed = entry["filename"], entry["regions"]
             # VIA 1 numbers them: {"0": {…}, "1": {…}}.
             ordered = listed.values() if isinstance(listed, dict) else listed
-            found = list(ordered)
+            listed_regions = list(ordered)
         except (KeyError, TypeError):
             raise InputError(
                 f"{shown(path)}: expected an object of VIA entries, each with `filename` and "
@@ -52,19 +54,17 @@ def read(path: Path) -> Dict[str, Polygons]:
             raise InputError(
                 f"{shown(path)}: expected one entry for each image, got two for {_printable(name)}"
             )
-        regions[name] = found
-    return {
-        name: [
-            _polygon(region, f"{shown(path)}: {_printable(name)}, region {number}")
-            for number, region in enumerate(parts)
-        ]
-        for name, parts in regions.items()
-    }
+        regions[name] = listed_regions
+    polygons: Dict[str, Polygons] = {}
+    for name, parts in regions.items():
+        place = f"{shown(path)}: {_printable(name)}, region"
+        polygons[name] = [_polygon(part, f"{place} {n}") for n, part in enumerate(parts)]
+    return polygons
 
 
-def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
+def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:
     """Fill polygons as masks, bool (n, H, W): one per polygon, of the pixels whose centres it
-    holds.
+    holds. `shape` is (H, W).
 
     Raises:
         InputError: a point lies outside of the image, or a polygon holds no pixel; named after
@@ -88,7 +88,7 @@ def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
 def _entries(path: Path) -> Dict[str, dict]:
     """The entries of an export, or of a project."""
     try:
-        content = json.loads(path.read_bytes())  # finds out the encoding
+        content = json.loads(read_bytes(path, MOST_BYTES))  # finds out the encoding
     except FileNotFoundError:
         raise InputError(
             f"{shown(path)}: no such file, expected the polygons of the images beside it"
