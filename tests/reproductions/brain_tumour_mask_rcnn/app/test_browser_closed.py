@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .browser import leave, open_tab, until
+from .browser import SECONDS, leave, open_tab, until
 
 REFUSALS = {
     "another host": {"Host": "evil.example"},
@@ -121,6 +121,7 @@ def test_a_tab_cannot_be_listened_to_or_ended_from_elsewhere(chromium, server, c
 
 def test_the_page_asks_nothing_of_others_and_a_second_tab_needs_no_token(chromium, server):
     context = chromium.new_context()
+    context.set_default_timeout(SECONDS * 1000)
     asked, complaints = [], []
     context.on("request", lambda request: asked.append(request.url))
     context.on("console", lambda message: complaints.append(message.text))
