@@ -12,7 +12,6 @@ import io
 import shutil
 import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 import pandas
 
 from common import files
+from common.datasets import archives
 from common.errors import InputError
 from common.results import tables
 from common.training import runs
@@ -152,13 +152,7 @@ def unpacked(folder: Path, name: str, scratch: Path) -> Run:
     kept = folder / "provenance" / last
     run = Run(scratch / name, runs.read_json(kept / "config.json"))
     shutil.copyfile(kept / "split.json", run.folder / "split.json")
-    path = folder / "predictions" / f"{name}.zip"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                files.write_bytes(run.predictions / member, archive.read(member))
-    except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: damaged archive ({error}); restore or regenerate it") from None
+    archives.unpack(folder / "predictions" / f"{name}.zip", run.predictions)
     return run
 
 

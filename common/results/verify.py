@@ -231,8 +231,8 @@ def _different_lines(
 ) -> Iterator[str]:
     """Name the first column of every line that does not follow."""
     keys = ["protocol", "profile", "reading", "row", "metric"]
-    ours = {tuple(line[name] for name in keys): line for line in _as_text(rebuilt)}
-    theirs = {tuple(line[name] for name in keys): line for line in _as_text(table)}
+    ours = {_values(line, keys): line for line in _as_text(rebuilt)}
+    theirs = {_values(line, keys): line for line in _as_text(table)}
     for key in list(theirs) + [one for one in ours if one not in theirs]:
         where = f"{path}: {key[3]}, {key[4]} ({key[0]}, {key[1]})"
         if key not in ours:
@@ -246,6 +246,10 @@ def _different_lines(
                 yield f"{where}: {name} is {here!r}, what is kept gives {there!r}"
     if list(ours) != list(theirs) and set(ours) == set(theirs):
         yield f"{path}: its lines are in another order; regenerate the table"
+
+
+def _values(line: Dict[str, str], names: List[str]) -> Tuple[str, ...]:
+    return tuple(line[name] for name in names)
 
 
 def _as_text(table: pandas.DataFrame) -> List[Dict[str, str]]:
