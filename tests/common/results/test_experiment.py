@@ -224,6 +224,14 @@ def test_a_table_of_ours_is_kept_without_a_comparison(paper, request_, capsys):
     assert "ours · A table that the paper does not have." in capsys.readouterr().out
 
 
+def test_a_row_of_one_protocol_is_trained_once_that_is(paper, request_):
+    rows = [Row("a", {"encoder": "a"}, protocols=("corrected",))]
+    asked = replace(request_, protocol=None)
+    assert not paper.is_trained(rows, asked, DATA)
+    paper.targets["ours"].run(asked)
+    assert paper.is_trained(rows, asked, DATA)
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
