@@ -20,8 +20,16 @@ ENCODER_WEIGHTS ?=
 PRECISION ?=
 ## CLUSTER (none): Dask cluster: tcp://host:8786, or a number of workers here; docs/scale.md
 CLUSTER ?=
+## PLAN (no): 1 says what a table would train, how long and on what disk, and stops
+PLAN ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
+## PAPER (none): folder name of a paper, for predict: tnbc_linknet
+PAPER ?=
+## INPUT (none): your images, for predict: a file, a folder, or several separated by spaces
+INPUT ?=
+## OUT (none): folder for the results of predict
+OUT ?=
 ## RUN (newest): run folder for predict and the page
 RUN ?=
 ## QUICK (no): 1 makes bench take two minutes instead of twenty
@@ -39,7 +47,10 @@ BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
 PYTHON ?=
 
-# Words of the user reach the shell in single quotes, so that no character in them means anything.
+# Words of the user reach the shell in single quotes, and are not expanded by make either, so that no
+# character in them means anything.
+$(foreach name,DATA_ROOT SEEDS READING ENCODER_WEIGHTS CLUSTER BUNDLE PYTHON RUN PAPER INPUT OUT PORT,\
+	$(eval override $(name) := $$(value $(name))))
 quote = '$(subst ','\'',$(1))'
 OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(SEEDS),--seeds $(foreach seed,$(SEEDS),$(call quote,$(seed)))) \
@@ -49,7 +60,10 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(filter-out 0,$(TRAIN)),--train-readings) \
 	$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS))) \
 	$(if $(PRECISION),--precision $(call quote,$(PRECISION))) \
+	$(if $(filter-out 0,$(PLAN)),--plan) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))
+# A path with spaces in it is one, if there is such a file; else spaces separate several.
+INPUTS = $(if $(shell test -e $(call quote,$(INPUT)) && echo 1),$(call quote,$(INPUT)),$(foreach one,$(INPUT),$(call quote,$(one))))
 ROOT_OPTION = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT)))
 
 # The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
@@ -72,13 +86,17 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data predict audit claims readme verify report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
 
 list: setup ## papers with their tables and figures
 	@$(MEDSEG) list
+
+.PHONY: all doctor interpreters deposit fuzz kill-commands
+doctor: setup ## what this machine has, what is missing, and what helps
+	@$(MEDSEG) doctor $(ROOT_OPTION)
 
 setup: $(READY) ## make .venv with everything in it; happens by itself before the others
 
@@ -111,6 +129,10 @@ $(foreach paper,$(PAPERS),$(eval $(call paper_rules,$(paper))))
 data: setup ## find or download every data set, and go on after one that cannot be had
 	@$(MODULE) common.datasets.manifests --all $(ROOT_OPTION)
 
+predict: setup ## segment your own images with a trained network: PAPER= INPUT= OUT=, perhaps RUN=
+	@$(foreach name,PAPER INPUT OUT,$(if $($(name)),,$(error $(name) is missing: make predict PAPER=tnbc_linknet INPUT=images OUT=results)))$(MEDSEG) predict \
+		$(call quote,$(PAPER)) $(INPUTS) --out $(call quote,$(OUT)) $(if $(RUN),--run $(call quote,$(RUN)))
+
 audit: setup ## check the published numbers of all papers: no data, seconds
 	@$(MEDSEG) audit --csv results/audit.csv
 
@@ -120,8 +142,17 @@ claims: setup ## what the papers conclude, with our verdicts
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme
 
+verify: setup ## check that results, README and report follow from what is kept; with DATA_ROOT from predictions
+	@$(MEDSEG) verify $(ROOT_OPTION)
+	@$(MODULE) common.published.audit --csv results/audit.csv --check
+	@$(MODULE) common.results.readme --check
+	@$(MODULE) common.report.html --check
+
 report: setup ## write results/index.html: every published number beside ours
 	@$(MEDSEG) report
+
+all: setup ## every table and figure of every paper; CLUSTER= trains their runs side by side
+	@$(MODULE) tools.all $(OPTIONS)
 
 demo: setup ## every table within minutes on synthetic images: no data, no network
 	@$(MODULE) tools.demo
@@ -132,8 +163,20 @@ bench: setup .venv/.ready-bench $(if $(filter-out 0,$(TORCH)),.venv/torch/.ready
 queue: setup ## train the runs of tools/queue.txt one by one; STATUS=1 shows how far it is
 	@$(MODULE) tools.queue $(if $(filter-out 0,$(STATUS)),--status) $(ROOT_OPTION)
 
+kill-commands: setup ## stop tables, report, predictions and downloads at random, and run them again
+	@$(MODULE) tools.kill_commands $(if $(KILLS),--kills $(call quote,$(KILLS)))
+
+fuzz: setup ## damage files of every kind at random and read them: no traceback, no hang
+	@$(MODULE) tools.fuzz
+
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))
+
+interpreters: setup ## set-up, audit, a table and tests of common/ with Python 3.8, 3.9 and 3.10
+	@$(MODULE) tools.interpreters
+
+deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one
+	@$(MEDSEG) deposit $(if $(RUN),$(call quote,$(RUN)))
 
 bundle: ## collect packages, data and weights for a set-up without a network
 	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=

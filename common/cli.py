@@ -86,6 +86,9 @@ class Request:
     scheduler.
     """
 
+    plan: bool = False
+    """Say what would be trained, how long it takes and what disk it needs, and stop."""
+
     @property
     def protocols(self) -> Tuple[str, ...]:
         """The protocols asked for."""
@@ -192,7 +195,8 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = DEFAULT_REQUEST) -> None:
         check_request(request)
-        cuda.announce()
+        if not request.plan:
+            cuda.announce()
         target(request)
 
     command.__doc__ = target.__doc__

@@ -48,8 +48,11 @@ class InputError(Exception):
     """Something outside the program is wrong: a file, a folder, an archive, a setting.
 
     The message is one line that names the thing, what was expected of it and, where there is one,
-    the remedy.
+    the remedy. What is quoted in it, from a damaged file for one, cannot break the line.
     """
+
+    def __init__(self, message: str = ""):
+        super().__init__(message if message.isprintable() else on_one_line(message))
 
 
 class Stopped(KeyboardInterrupt):
@@ -122,6 +125,13 @@ def exits_cleanly(main: Callable[..., None]) -> Callable[..., None]:
             sys.exit(status)
 
     return wrapped
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether a command ends in one line where this comes up, and not with a traceback."""
+    missing = isinstance(error, OSError) and error.errno == errno.ENOENT and error.filename
+    known = isinstance(error, OSError) and (error.errno or 0) in _REMEDIES
+    return isinstance(error, (InputError, MemoryError)) or bool(missing or known)
 
 
 def _status(error: BaseException) -> Optional[int]:

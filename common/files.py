@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -202,25 +203,74 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving without an error it replaces `path` in one
     step.
 
-    The temporary name keeps the suffix, so that libraries that choose a format by it still do.
+    The temporary name keeps the suffix, so that libraries that choose a format by it still do. What
+    a killed process has left there is taken over by the next that writes the same file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _partial_file(path)
     try:
         yield temporary
-        # mkstemp makes private files; results are meant to be read by others.
+        # So far it is private; results are meant to be read by others.
         temporary.chmod(0o666 & ~_umask())
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # where a write failed, it does not say
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)  # not later, when the name may be another's
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # where a write failed, it does not say
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _partial_file(path: Path) -> Tuple[int, Path]:
+    """Open the temporary file of `path`, locked; one of a random name while another process writes
+    there, where there are no locks, and for HDF5, which locks what it writes itself.
+    """
+    key = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    usual = path.with_name(f".partial-{key}{path.suffix}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if path.suffix != ".h5":
+        with contextlib.suppress(OSError):  # what is wrong with the folder, mkstemp tells
+            handle = os.open(usual, flags, 0o600)
+            if stat.S_ISREG(os.fstat(handle).st_mode) and _is_mine(handle, usual):
+                os.ftruncate(handle, 0)
+                return handle, usual
+            os.close(handle)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    return handle, Path(name)
+
+
+def _is_mine(handle: int, path: Path) -> bool:
+    """Lock an open file without waiting, and tell whether it is still the one at `path`."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Give an empty folder in `parent` for this process alone, removed at the end; `name` says what
+    for. What a killed process has left there is cleared away by the next with the same name.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    folder = parent / f".partial-{key}"
+    folder.mkdir(exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not _is_mine(handle, folder):
+            folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -295,6 +345,16 @@ def locked(path: Path | str, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the file system of an existing file has locks."""
+    with open(path) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in WITHOUT_LOCKS
+    return True
 
 
 @contextlib.contextmanager

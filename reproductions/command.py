@@ -11,8 +11,9 @@ import runpy
 import shutil
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tyro
 
@@ -28,6 +29,20 @@ class Command(NamedTuple):
     usage: str
     sentence: str
     run: Callable[[List[str]], None]
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check that tables follow from the scores per image kept beside them and verdicts from the
+    tables; with the data, that these scores follow from the packed predictions.
+    """
+
+    papers: tyro.conf.Positional[Tuple[str, ...]] = ()
+    """Papers to check; all by default."""
+    data_root: Optional[Path] = None
+    """Folder that holds the data sets; without it predictions are not scored."""
+    results_root: Path = PROJECT / "results"
+    """Folder of the tables."""
 
 
 def list_papers(words: List[str]) -> None:
@@ -64,6 +79,8 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
         print(f"usage: medseg {verb} {paper} NAME [OPTIONS]\n")
         for name, sentence in known.items():
             print(f"  {name:<12} {sentence}")
+        if verb == "table":
+            print("\n--format markdown|latex prints what results/ holds and trains nothing")
         return
     name, options = rest[0], rest[1:]
     if name not in known:
@@ -88,6 +105,16 @@ def _evaluate(paper: str, name: str, options: List[str], prog: str, sentence: st
     _run(f"reproductions.{paper}.eval", [name, *options])
 
 
+def table(words: List[str]) -> None:
+    """Regenerate a table, or with --format print what results/ holds of it."""
+    if any(word.partition("=")[0] == "--format" for word in words):
+        from common.results import export as exporting  # not at the top: it takes a second
+
+        exporting.print_table([_paper(words, "table")[0], *words[1:]])
+    else:
+        regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table")
+
+
 def find_data(words: List[str]) -> None:
     """Find or download the data set of a paper."""
     paper, options = _paper(words, "data")
@@ -105,6 +132,12 @@ def predict(words: List[str]) -> None:
     from common.prediction import predict
 
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
+    if options.cluster:
+        from common.prediction import cluster, finished_runs
+
+        folders = finished_runs.choose(paper, options.run, options.runs_root, predictor.partners)
+        cluster.run(paper, options, folders, options.cluster)
+        return
     predict.run(paper, options, predictor.load, predictor.partners)
 
 
@@ -128,6 +161,41 @@ def export(words: List[str]) -> None:
     exporting.run(options, predictor.load)
 
 
+def verify(words: List[str]) -> None:
+    """Check that results follow from what is kept beside them."""
+    options = tyro.cli(Verify, args=words, prog="medseg verify", description=Verify.__doc__)
+    papers = options.papers or tuple(reproductions.names())
+    unknown = [name for name in papers if name not in reproductions.names()]
+    if unknown:
+        raise InputError(f"medseg verify {unknown[0]}: expected one of {reproductions.names()}")
+    from common.results import verify as verifying  # not at the top: it imports TensorFlow
+
+    problems: List[str] = []
+    for name in papers:
+        paper = importlib.import_module(f"reproductions.{name}.eval").paper
+        found = list(verifying.without_data(paper, options.results_root))
+        if options.data_root is not None:
+            found += verifying.with_data(paper, options.results_root, options.data_root)
+        print(f"{name}: {len(found) or 'no'} problem{'s' * (len(found) != 1)}")
+        problems += found
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def deposit(words: List[str]) -> None:
+    """Pack finished runs for others."""
+    from reproductions import deposits
+
+    deposits.pack(words)
+
+
+def fetch_run(words: List[str]) -> None:
+    """Fetch a run that somebody has published."""
+    from reproductions import deposits
+
+    deposits.fetch(words)
+
+
 def module(name: str) -> Callable[[List[str]], None]:
     """Give the function that runs a module with the words as its command line."""
     return lambda words: _run(name, words)
@@ -138,12 +206,12 @@ COMMANDS: Dict[str, Command] = {
     "train": Command("PAPER [OPTIONS]", "train one network, or resume it", train),
     "table": Command(
         "PAPER TABLE [OPTIONS]",
-        "train what is missing, evaluate, compare with the paper",
-        lambda words: regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table"),
+        "train what is missing, evaluate and judge",
+        table,
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",
-        "draw a figure of the paper from its networks",
+        "draw a figure of the paper",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
     "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
@@ -154,7 +222,7 @@ COMMANDS: Dict[str, Command] = {
     ),
     "readings": Command(
         "PAPER [OPTIONS]",
-        "how far what the paper leaves open moves its table",
+        "how far what a paper leaves open moves it",
         lambda words: regenerate_only(words, "readings"),
     ),
     "leakage": Command(
@@ -168,12 +236,20 @@ COMMANDS: Dict[str, Command] = {
         module("common.results.compare"),
     ),
     "audit": Command(
-        "", "check the published numbers against arithmetic", module("common.published.audit")
+        "", "hold published numbers against arithmetic", module("common.published.audit")
     ),
     "claims": Command(
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
     ),
+    "verify": Command(
+        "[PAPER …] [--data-root DIR]", "check that the results follow from what is kept", verify
+    ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
+    "deposit": Command("[RUN …] [--out DIR]", "pack finished runs to publish", deposit),
+    "fetch-run": Command("ADDRESS --checksum", "fetch a published run, and verify it", fetch_run),
+    "doctor": Command(
+        "", "what this machine has, and what is missing", module("reproductions.doctor")
+    ),
 }
 
 

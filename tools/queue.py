@@ -6,7 +6,6 @@ command goes on after any interruption. Trainings run at the lowest priority.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import shlex
@@ -20,7 +19,7 @@ from typing import List, Optional, Tuple
 import tyro
 
 import reproductions
-from common import cli
+from common import cli, files
 from common.datasets import manifests
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
@@ -176,12 +175,11 @@ def _is_held(folder: Path) -> bool:
     lock = folder / ".lock"
     if not lock.exists():
         return False
-    with open(lock) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with files.locked(lock, wait=False):
+            return False
+    except files.InUse:
+        return True
 
 
 @exits_cleanly

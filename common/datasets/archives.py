@@ -75,6 +75,15 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 8 << 30, max_ratio: flo
                 raise
 
 
+def check_zip_size(
+    path: Path, members: zipfile.ZipFile, max_bytes: int = 8 << 30, max_ratio: float = 200
+) -> None:
+    """Raise InputError for a zip file, such as an .npz, that would unpack to more than that."""
+    limit = min(max_bytes, max_ratio * path.stat().st_size)
+    if sum(info.file_size for info in members.infolist()) > limit:
+        raise InputError(f"{path}: refused to unpack more than {limit / 1e6:.3g} MB")
+
+
 def _accepted(archive: Path, members: Iterator[_Member], limit: float) -> List[_Member]:
     """Check all members and give those to unpack.
 

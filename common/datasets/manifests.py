@@ -77,8 +77,8 @@ def find(name: str, data_root: Path | str | None = None, download: bool = True) 
     """
     manifest = load_manifest(name)
     if data_root is not None:
-        return verify(manifest, _place(manifest, Path(data_root)))
-    folder = _place(manifest, DATA)
+        return verify(manifest, located(manifest, Path(data_root)))
+    folder = located(manifest, DATA)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with files.locked(DATA / f".{name}.lock"):
@@ -101,7 +101,7 @@ def first_present(names: Sequence[str], data_root: Path | str | None = None) -> 
     if data_root is None:
         return names[0]
     manifests = [load_manifest(name) for name in names]
-    present = (m.name for m in manifests if _has_images(m, _place(m, Path(data_root))))
+    present = (m.name for m in manifests if _has_images(m, located(m, Path(data_root))))
     return next(present, names[0])
 
 
@@ -151,7 +151,7 @@ def matching(folder: Path, pattern: str) -> List[Path]:
     return listing.matching(folder, pattern)
 
 
-def _place(manifest: Manifest, root: Path) -> Path:
+def located(manifest: Manifest, root: Path) -> Path:
     """The folder in a data root where the images are, or else should be."""
     folders = [root / name for name in manifest.folders]
     return next((folder for folder in folders if _has_images(manifest, folder)), folders[0])
@@ -347,7 +347,7 @@ def _list_all(data_root: Optional[Path]) -> None:
     root = data_root or DATA
     for name in all_names():
         manifest = load_manifest(name)
-        place = _place(manifest, root)
+        place = located(manifest, root)
         print(f"{name}: {manifest.title}")
         if _has_images(manifest, place):
             paths = [path for path in matching(place, "**/*") if path.is_file()]

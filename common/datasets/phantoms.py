@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Iterator, Tuple
 
 import cv2
 import numpy as np
 
+from common import files
 from common.datasets.manifests import PHANTOM
 from common.errors import InputError
 
@@ -35,8 +35,8 @@ def replacing(folder: Path | str) -> Iterator[Path]:
             "replace"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as work:
-        new = Path(work) / folder.name
+    with files.scratch_folder(folder.parent, folder.name) as work:
+        new = work / folder.name
         yield new
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)

@@ -48,6 +48,10 @@ class Options:
     """Device that computes."""
     runs_root: Path = Path("runs")
     """Folder of the run folders."""
+    cluster: Optional[str] = None
+    """Dask cluster that predicts: a number of workers on this machine, or tcp://host:8786 of a
+    scheduler.
+    """
 
     @property
     def way(self) -> Way:

@@ -11,6 +11,7 @@ from tensorflow import keras
 
 from common.errors import InputError
 from common.prediction.finished_runs import WEIGHTS
+from common.training import weights_files
 
 
 class Network:
@@ -50,14 +51,7 @@ def load_weights(model: keras.Model, folder: Path) -> None:
     Raises:
         InputError: they are missing, damaged or of another network.
     """
-    try:
-        model.load_weights(str(folder / WEIGHTS))
-    except (OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{folder / WEIGHTS}: not the weights of the network that config.json describes "
-            f"({reason:.200}); name another run, or train it anew"
-        ) from None
+    weights_files.load(model, folder / WEIGHTS, "name another run, or train it anew")
 
 
 def describe_scaling(scale: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:

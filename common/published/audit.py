@@ -135,6 +135,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the findings to this file as well"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="print nothing; fail if that file is not current"
+    )
     arguments = parser.parse_args(argv)
     papers = _gather(arguments.paths or sorted(REPRODUCTIONS.glob("*/published")))
     made: List[Finding] = []
@@ -143,6 +146,11 @@ def main(argv: Optional[List[str]] = None) -> None:
         runs = spread.Runs(RESULTS / paper.name)
         made += audit(paper.name, paper.tables, paper.claims, runs)
         numbers[paper.name] = len(list(rounding.read_all(paper.tables, quoted=True)))
+    if arguments.check:
+        written = arguments.csv.read_text(encoding="utf-8") if arguments.csv else ""
+        if written != findings.as_csv(made):
+            raise InputError(f"{arguments.csv}: not what the audit finds; run `make audit`")
+        return
     console = Console()
     console.width = min(WIDTH, console.width)
     findings.show(made, numbers, console)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from common import files
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
 from common.published import schema
@@ -29,9 +31,9 @@ def read(path: Path, reference: PublishedTable) -> List[Tuple[tables.Score, tabl
         InputError: the file is not of the documented form; the message names line and column.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.DictReader(stream))
-            header = tuple(lines[0]) if lines else ()
+        text = files.read_bytes(path, tables.MOST_BYTES).decode("utf-8-sig")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+        header = tuple(lines[0]) if lines else ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV file: {error}") from None
     missing = [name for name in NEEDED if name not in header]

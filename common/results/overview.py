@@ -169,7 +169,7 @@ def headline(one: Overview, results: Path) -> Tuple[str, str]:
     trial = judged.trials[place]
     about = judged.reference.metrics[place[1]]
     printed = judged.reference.rows[place[0]].values[place[1]]
-    unit = " %" if about.unit == "percent" else ""
+    unit = "\N{NO-BREAK SPACE}%" if about.unit == "percent" else ""
     says = f"{told.says}, {about.label} {printed}{unit}"
     if trial.line is None:
         return says, "not run"
@@ -187,8 +187,7 @@ def _beyond(one: Overview, results: Path) -> str:
     if lines.empty:
         return "not run"
     trial = min(lines.itertuples(), key=lambda line: trials.distance(line.protocol, line.profile))
-    label = judged_claims.KINDS.get(told.metric or "", (told.metric or "").replace("_", " "))
-    return f"{label} {export.ours(trial, 3)}"
+    return f"{export.label(told.metric or '')} {export.ours(trial, 3)}"
 
 
 def claim_counts(papers: Sequence[Overview]) -> Dict[str, int]:

@@ -22,7 +22,7 @@ from common.datasets.manifests import DataSet
 from common.published.schema import PublishedTable
 from common.results import tables
 from common.results.experiment import Paper, Row, Trained
-from common.training import settings
+from common.training import cuda, settings
 
 COLUMNS = (
     "row",
@@ -125,7 +125,12 @@ def sweep(
         if not train and not paper.is_trained(concerned, other, data_set):
             missing.append(name)
             continue
-        for trained in paper.train(concerned, other, data_set):
+        try:
+            trainings = paper.train(concerned, other, data_set)
+        except cuda.NoKernels:  # another device has them
+            missing.append(name)
+            continue
+        for trained in trainings:
             scores = paper.summarise(paper.score(trained, data_set), trained.config)
             add(trained, paper.reading_of(trained), "training", scores)
     return values, missing

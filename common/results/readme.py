@@ -174,7 +174,8 @@ def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str
     for (protocol, profile), block in table.groupby(["protocol", "profile"], sort=False):
         published = reference.metrics if reference is not None else ()
         metrics = wanted or list(dict.fromkeys([*published, *block["metric"]]))
-        text = _block(reference, block, {metric: labels.get(metric, metric) for metric in metrics})
+        shown = {name: labels.get(name) or export.label(name) for name in metrics}
+        text = _block(reference, block, shown)
         if reference is not None and judged is not None:
             own = (judged["protocol"] == protocol) & (judged["profile"] == profile)
             text += _verdicts(reference, judged[own])

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from common import files
 from common.errors import InputError
-from common.training import deterministic, runs
+from common.training import deterministic, runs, weights_files
 
 # Mean loss of an epoch from which a training has diverged. Those of segmentation begin between 0.1
 # and 100; a huge learning rate may end in 1e30, which is finite, instead of in NaN.
@@ -111,16 +111,13 @@ def fit(
     weights, history_file = folder / "weights.h5", folder / "history.csv"
     if weights.exists():
         shutil.rmtree(folder / "state", ignore_errors=True)  # a kill may have come between the two
+        remedy = "remove the folder to train anew"
+        weights_files.load(model, weights, remedy)
         try:
-            model.load_weights(str(weights))
             return pandas.read_csv(history_file)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise InputError(
-                f"{folder}: weights.h5 or history.csv is missing, damaged or of another version "
-                f"({reason}); "
-                "remove the folder to train anew"
-            ) from None
+            raise InputError(f"{history_file}: missing or damaged ({reason}); {remedy}") from None
 
     checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
     history = _restore(checkpoint, folder / "state")
@@ -131,7 +128,7 @@ def fit(
         if rate:
             keras.backend.set_value(model.optimizer.learning_rate, rate(history))
         try:
-            with deterministic.ordered_sums():
+            with deterministic.ordered_sums(), deterministic.upsampling_gradients():
                 logs = model.fit(
                     data,
                     steps_per_epoch=len(data),

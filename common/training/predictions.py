@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,9 @@ import numpy as np
 from common import files
 from common.errors import InputError
 from common.training.runs import Run
+
+MOST_BYTES = 1 << 30  # of a file
+MOST_PIXELS = 200_000_000  # of a map, or a stack of them
 
 
 def quantise(probability: np.ndarray) -> np.ndarray:
@@ -123,8 +127,10 @@ def _write(path: Path, levels: np.ndarray) -> None:
 def _read(path: Path) -> np.ndarray:
     levels = None
     with contextlib.suppress(OSError, cv2.error):
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-        levels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        content = files.read_bytes(path, MOST_BYTES)
+        width, height = struct.unpack_from(">II", content.ljust(24), 16)  # of a PNG's header
+        if width * height <= MOST_PIXELS:
+            levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint8 or levels.ndim != 2:
         raise InputError(f"{path}: missing or damaged prediction; {_remedy(path)}")
     return levels

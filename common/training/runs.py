@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import platform
@@ -38,13 +37,9 @@ LIBRARIES = (
     "scikit-image",
     "pandas",
 )
-
+MOST_JSON_BYTES = 100_000_000
 
 ConfigType = TypeVar("ConfigType")
-
-
-class InUse(InputError):
-    """Another process holds the run folder."""
 
 
 class Run:
@@ -89,15 +84,9 @@ class Run:
         """Hold the folder for this process. The lock ends with the process, however it ends.
 
         Raises:
-            InUse: another process holds it.
+            files.InUse: another process holds it.
         """
-        with open(self.folder / ".lock", "w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InUse(
-                    f"{self.folder} is in use by another process; wait for it or stop it"
-                ) from None
+        with files.locked(self.folder / ".lock", wait=False):
             for leftover in self.folder.rglob(".partial-*"):
                 if leftover.is_file():  # of a process that was killed while it wrote
                     leftover.unlink()
@@ -256,7 +245,7 @@ def read_json(path: Path) -> dict:
         InputError: it is damaged, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(files.read_bytes(path, MOST_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); remove it to redo the run") from None
     if not isinstance(content, dict):

@@ -103,6 +103,7 @@ class Trainer:
             return run
         from common.training import fit  # not at the top: it imports TensorFlow
 
+        cuda.check_precision(getattr(config, "precision", "float32"))
         with run.locked():
             run.log_session(
                 data=data_set.title,

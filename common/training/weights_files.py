@@ -15,13 +15,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Tuple
 
 import h5py
 import numpy as np
 
 from common import files
 from common.errors import InputError, on_one_line
+
+if TYPE_CHECKING:
+    from tensorflow import keras
 
 MOST_BYTES = 4 << 30  # of all arrays; the largest encoders have 0.4 GB
 MOST_NAMES = 100_000
@@ -64,9 +67,10 @@ class StoredArray:
 class WeightsFile:
     """An .h5 file that is open; `opened` makes it."""
 
-    def __init__(self, path: Path, file: h5py.File):
+    def __init__(self, path: Path, file: h5py.File, remedy: str = REMEDY):
         self._path = path
         self._file = file
+        self._remedy = remedy
         self._bytes_left = min(MOST_BYTES, 4 * os.stat(path).st_size)
 
     def layers(self) -> List[Tuple[str, List[StoredArray]]]:
@@ -167,7 +171,8 @@ class WeightsFile:
     def refused(self, reason: str) -> InputError:
         """The line for a file that is none."""
         return InputError(
-            f"{self._path}: not a Keras .h5 weights file ({on_one_line(reason, 200)}); {REMEDY}"
+            f"{self._path}: not a Keras .h5 weights file ({on_one_line(reason, 200)}); "
+            f"{self._remedy}"
         )
 
     @contextlib.contextmanager
@@ -183,8 +188,8 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeErro
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[WeightsFile]:
-    """Open an .h5 file of weights.
+def opened(path: Path, remedy: str = REMEDY) -> Iterator[WeightsFile]:
+    """Open an .h5 file of weights; `remedy` ends the line about one that is none.
 
     Raises:
         InputError: no such file, no HDF5 file, or one that HDF5 cannot cope with.
@@ -196,12 +201,12 @@ def opened(path: Path) -> Iterator[WeightsFile]:
         ends = _ends_apart(path.resolve(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
     except OSError as error:
         reason = "no such file" if not path.exists() else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {reason}; {REMEDY}") from None
+        raise InputError(f"{path}: {reason}; {remedy}") from None
     if not ends:
         raise InputError(
-            f"{path}: not a Keras .h5 weights file (reading it does not come to an end); {REMEDY}"
+            f"{path}: not a Keras .h5 weights file (reading it does not come to an end); {remedy}"
         )
-    with _opened_here(path) as file:
+    with _opened_here(path, remedy) as file:
         yield file
 
 
@@ -255,26 +260,40 @@ def try_here(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened_here(path: Path) -> Iterator[WeightsFile]:
+def _opened_here(path: Path, remedy: str = REMEDY) -> Iterator[WeightsFile]:
     try:
         file = h5py.File(path, "r")
     except _DAMAGE as error:
         reason = f"not a Keras .h5 weights file ({on_one_line(str(error), 200)})"
-        raise InputError(f"{path}: {reason}; {REMEDY}") from None
+        raise InputError(f"{path}: {reason}; {remedy}") from None
     with file:
-        yield WeightsFile(path, file)
+        yield WeightsFile(path, file, remedy)
 
 
-def check(path: Path) -> None:
+def check(path: Path, remedy: str = REMEDY) -> None:
     """Look through a file that Keras itself is going to load, and read all of it once.
 
     Raises:
         InputError: it is none that weights can be.
     """
-    with opened(path) as file:
+    with opened(path, remedy) as file:
         for _, arrays in file.layers():
             for array in arrays:
                 array.read()
+
+
+def load(model: keras.Model, path: Path, remedy: str) -> None:
+    """Load a file of weights into a freshly built network, after a look through it.
+
+    Raises:
+        InputError: it is missing, damaged or of another network; the line ends with `remedy`.
+    """
+    check(path, remedy)
+    try:
+        model.load_weights(str(path))
+    except _DAMAGE as error:
+        reason = on_one_line(str(error), 200)
+        raise InputError(f"{path}: the weights of another network ({reason}); {remedy}") from None
 
 
 def is_matterport(path: Path) -> bool:

@@ -11,10 +11,12 @@ import numpy as np
 from skimage.draw import polygon2mask
 
 from common.errors import InputError
+from common.files import read_bytes
 from common.imaging.listing import shown
 
 Polygons = List[np.ndarray]  # each float (points, 2) of y and x, in pixels
 
+MOST_BYTES = 50_000_000  # of a file
 _PROJECT = "_via_img_metadata"  # the key of the entries in a project, which exports leave out
 # What else is saved as JSON, by its keys.
 _OTHERS = (
@@ -86,7 +88,7 @@ def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:
 def _entries(path: Path) -> Dict[str, dict]:
     """The entries of an export, or of a project."""
     try:
-        content = json.loads(path.read_bytes())  # finds out the encoding
+        content = json.loads(read_bytes(path, MOST_BYTES))  # finds out the encoding
     except FileNotFoundError:
         raise InputError(
             f"{shown(path)}: no such file, expected the polygons of the images beside it"

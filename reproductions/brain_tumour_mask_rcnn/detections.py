@@ -5,6 +5,7 @@ run-length code.
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,10 @@ from pycocotools import mask as coco_mask
 
 from common import files
 from common.errors import InputError
+from common.training import runs
+
+MOST_SIDE = 20_000  # pixels
+MOST_PIXELS = 1_000_000_000  # of all masks of an image
 
 
 class Detections(NamedTuple):
@@ -61,18 +66,27 @@ def load(path: Path) -> Detections:
         InputError: the file is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(files.read_bytes(path, runs.MOST_JSON_BYTES))
         size = content["size"]
+        height, width = map(operator.index, size)
+        # pycocotools believes every size, and crashes on a huge one.
+        if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE):
+            raise ValueError(f"masks of {height}x{width} pixels")
+        if len(content["masks"]) * height * width > MOST_PIXELS:
+            raise ValueError(f"{len(content['masks'])} masks of {height}x{width} pixels")
         masks = [
             coco_mask.decode({"size": size, "counts": counts.encode("ascii")})
             for counts in content["masks"]
         ]
-        return Detections(
+        found = Detections(
             np.array(content["boxes"], np.float32).reshape(-1, 4),
-            np.array(content["scores"], np.float32),
+            np.array(content["scores"], np.float32).reshape(-1),
             np.array(masks, bool).reshape(-1, *size),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if len({len(part) for part in found}) > 1:
+            raise ValueError("other numbers of boxes, scores and masks")
+        return found
+    except (AttributeError, OSError, ValueError, KeyError, RecursionError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: missing or damaged detections ({reason}); remove the run folder to redo it"

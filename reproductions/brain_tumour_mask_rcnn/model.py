@@ -213,7 +213,7 @@ def load(folder: Path) -> Detector:
         fit.start(config.seed, config.precision, deterministic_on_gpu=False)
         # The file is in an order that depends on which layers learn.
         model = build(config, initialise=False)
-        model.load_weights(str(folder / "weights.h5"))
+        weights_files.load(model, folder / "weights.h5", "name the folder of another run")
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

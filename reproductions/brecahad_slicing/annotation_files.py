@@ -13,10 +13,12 @@ import numpy as np
 
 from common.datasets.manifests import DataSet, matching
 from common.errors import InputError
+from common.files import read_bytes
 from reproductions.brecahad_slicing.config import DATA_SETS
 
 PARTIAL = DATA_SETS[1]  # data set that has annotations for images which it lacks
 CLASSES = ("tumor", "non_tumor")  # those that the paper uses
+MOST_BYTES = 50_000_000  # of a file
 NAME = re.compile(r"(Case_\d+)-\d+")
 
 
@@ -72,7 +74,7 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         to 1.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_bytes(path, MOST_BYTES).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"

@@ -41,12 +41,12 @@ def per_image(
             kept = pandas.read_csv(run.folder / "metrics.csv", dtype={"id": str})
             tables.append(kept[kept["part"] == "train"])
             continue
-        maps = _saved(run, part, samples, tiles, config)
+        maps = saved(run, part, samples, tiles, config)
         tables.append(per_tile(part, samples, maps, config, scoring))
     return pandas.concat(tables, ignore_index=True)
 
 
-def _saved(
+def saved(
     run: Run, part: str, samples: List[Sample], tiles: List[Tile], config: Config
 ) -> Iterator[Tuple[Tile, np.ndarray]]:
     """Give each tile with its saved probabilities, float32 (size, size), image by image."""

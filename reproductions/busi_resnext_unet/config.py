@@ -19,6 +19,7 @@ from typing import Dict, Literal, Tuple, get_args
 from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
 
+from common.imaging.tiling import Padding
 from common.training import runs
 from common.training.settings import Assumed, Given
 
@@ -29,7 +30,7 @@ Encoder = Literal["resnext50", "resnext101", "vgg16"]  # in the order of Table 3
 ENCODERS: Tuple[Encoder, ...] = get_args(Encoder)
 COLOURS = {"benign": (64, 220, 120), "malignant": (255, 80, 64)}  # in figures and overlays
 # assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
-PADDING = "constant"
+PADDING: Padding = "constant"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 
 from common.datasets import manifests
+from common.datasets.archives import check_zip_size
 from common.datasets.splits import Split, random_split
 from common.errors import InputError
 from common.imaging.listing import any_case
@@ -62,7 +63,7 @@ def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]
         not binary.
     """
     files = manifests.matching(data_set.folder, "*.npz")
-    return _unpack(files[0]) if files else _read(data_set.folder, config)
+    return unpack(files[0]) if files else _read(data_set.folder, config)
 
 
 def ids_of(samples: Dict[str, List[Sample]]) -> Split:
@@ -197,12 +198,14 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
         return {part: list(pool.map(read, split[part])) for part in PARTS}
 
 
-def _unpack(path: Path) -> Dict[str, List[Sample]]:
+def unpack(path: Path) -> Dict[str, List[Sample]]:
+    """Read the samples of each part of a MedSegBench file. Raises InputError as `load`."""
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         with archive:
+            check_zip_size(path, archive.zip)
             wanted = [f"{name}_{kind}" for name in PARTS.values() for kind in ("images", "label")]
             missing = [key for key in wanted if key not in archive.files]
             if missing:
@@ -219,7 +222,10 @@ def _unpack(path: Path) -> Dict[str, List[Sample]]:
                 image.tobytes(): centre for centre, images in of_centres.items() for image in images
             }
             return {part: _samples(path, archive, name, owners) for part, name in PARTS.items()}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, ValueError, EOFError, NotImplementedError, RuntimeError, SyntaxError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise InputError(
             f"{path}: expected an npz file of plain arrays ({' '.join(str(error).split())})"
         ) from None

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from common import files
 from common.errors import InputError
+from common.files import PROJECT
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.text(max_size=20),
@@ -171,3 +173,55 @@ def test_what_is_no_lock_file_is_named(tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
         files.locked(tmp_path / ".lock").__enter__()
     assert caught.value.filename == str(tmp_path / ".lock")
+
+
+def test_what_a_killed_process_half_wrote_is_taken_over_by_the_next(tmp_path):
+    code = (
+        "import os, sys; from common import files\n"
+        "with files.scratch_folder(__import__('pathlib').Path(sys.argv[1]), 'x') as scratch:\n"
+        "    (scratch / 'half').write_text('half')\n"
+        "    with files.atomic_path(sys.argv[1] + '/a.csv') as partial:\n"
+        "        partial.write_text('half of it')\n"
+        "        os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT)
+    assert ended.returncode == -9 and len(list(tmp_path.glob(".partial-*"))) == 2
+    with files.scratch_folder(tmp_path, "x") as scratch:
+        assert list(scratch.iterdir()) == []
+    files.write_text(tmp_path / "a.csv", "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "a"
+
+
+def test_two_that_write_one_file_at_once_do_not_meet(tmp_path):
+    with files.atomic_path(tmp_path / "a.csv") as one:
+        one.write_text("one")
+        with files.atomic_path(tmp_path / "a.csv") as other:
+            assert other != one
+            other.write_text("other")
+        assert (tmp_path / "a.csv").read_text() == "other"
+        with files.scratch_folder(tmp_path, "x") as scratch:
+            with files.scratch_folder(tmp_path, "x") as another:
+                assert scratch != another
+            assert scratch.is_dir()
+    assert (tmp_path / "a.csv").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_hdf5_which_locks_its_files_itself_can_write(tmp_path):
+    with files.atomic_path(tmp_path / "a.h5") as path, h5py.File(path, "w") as file:
+        file["x"] = [1]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["x"][0] == 1
+
+
+@pytest.mark.parametrize("there", ["link", "pipe", "folder"])
+def test_what_lies_at_the_temporary_name_is_left_alone(tmp_path, there):
+    with files.atomic_path(tmp_path / "a.csv") as usual:
+        pass
+    (tmp_path / "target").write_text("mine")
+    make = {"link": lambda: usual.symlink_to(tmp_path / "target"), "folder": usual.mkdir}
+    make.get(there, lambda: os.mkfifo(usual))()
+    files.write_text(tmp_path / "a.csv", "a")
+    assert (tmp_path / "a.csv").read_text() == "a"
+    assert (tmp_path / "target").read_text() == "mine" and os.path.lexists(usual)

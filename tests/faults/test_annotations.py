@@ -10,6 +10,7 @@ import pathlib
 
 import pytest
 
+from common import files
 from reproductions.brain_tumour_mask_rcnn import annotation_files as via
 from reproductions.brecahad_slicing import annotation_files as brecahad
 
@@ -32,6 +33,7 @@ KINDS = {
     "nested too deeply": lambda path: path.write_text("[" * 100_000),
     "number of 5000 digits": lambda path: path.write_text("{" + f'"tumor": {"9" * 5000}' + "}"),
     "folder": pathlib.Path.mkdir,
+    "pipe": os.mkfifo,
     "missing": lambda path: None,
     "symlink loop": loop,
 }
@@ -47,9 +49,8 @@ def test_a_bad_annotation_is_named_in_one_line(tmp_path, fails, reader, kind):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_an_annotation_that_may_not_be_read_is_named(tmp_path, fails, monkeypatch, reader):
-    def refuse(self, *arguments, **options):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+    def refuse(path, *arguments, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(pathlib.Path, "open", refuse)
-    monkeypatch.setattr(pathlib.Path, "read_text", refuse)
+    monkeypatch.setattr(files.os, "open", refuse)
     fails(lambda: READERS[reader](tmp_path / "a.json"), "a.json", "Permission denied")

@@ -335,7 +335,7 @@ def test_weights_of_another_network_are_refused(whole, tmp_path, fails):
     fails(
         lambda: fit(folder, filters=5),
         folder,
-        "of another version",
+        "of another network",
         "remove the folder to train anew",
     )
 

@@ -14,14 +14,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.data import get_testdata_file
 
 from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.masks import read_mask
-from common.imaging.reading import read_rgb
 from common.published import schema
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (
@@ -33,7 +30,6 @@ from reproductions.brain_tumour_mask_rcnn import (
     eval,
     metrics,
     overlays,
-    predict,
     seeded_sampling,
 )
 from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
@@ -412,8 +408,21 @@ def test_detections_survive_the_file(tmp_path_factory, count, height, width, see
         np.testing.assert_array_equal(one, other)
 
 
+def kept_detections(size="[4, 4]", scores="[1]", boxes="[[0, 0, 4, 4]]", masks='["0`0"]'):
+    return f'{{"size": {size}, "scores": {scores}, "boxes": {boxes}, "masks": {masks}}}'
+
+
 @pytest.mark.parametrize(
-    "content", [None, "", "{}", '{"size": [4, 4], "scores": [1], "boxes": [[1, 2]], "masks": []}']
+    "content",
+    [
+        *(None, "", "{}", "[" * 99999),
+        kept_detections(boxes="[[1, 2]]", masks="[]"),
+        kept_detections(scores="[1, 1]"),
+        kept_detections(masks="[1]"),
+        *(kept_detections(size) for size in ("[100000, 100000]", f"[{1 << 40}, 1]", "[-1, 4]")),
+        *(kept_detections(size) for size in ("[4.5, 4]", '["4", 4]', "[4, 4, 4]", "[2, 2]")),
+        kept_detections("[20000, 20000]", masks='["0`0", "0`0", "0`0"]'),
+    ],
 )
 def test_damaged_detections_are_named(tmp_path, content):
     if content is not None:
@@ -583,50 +592,9 @@ def test_an_overlay_marks_what_was_found_and_leaves_the_rest():
     assert (picture[:8] == 100).all()
 
 
-def fixed(image, min_score=None):
-    """Stands in for a network: finds the brightest quarter of the image's rows."""
-    mask = np.zeros(image.shape[:2], bool)
-    mask[: len(mask) // 4 or 1] = True
-    return Detections(
-        np.float32([[0, 0, len(mask) // 4 or 1, mask.shape[1]]]), np.float32([0.9]), mask[None]
-    )
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
-@pytest.mark.parametrize("shape", [(1, 1), (40, 30), (40, 30, 3)])
-def test_images_of_many_kinds_give_a_mask_and_an_overlay(tmp_path, name, shape):
-    Image.fromarray(np.full(shape, 50, np.uint8)).save(tmp_path / name)
-    result = predict.predict(tmp_path / name, fixed, tmp_path)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.png"), result.union)
-    assert read_rgb(tmp_path / "a_overlay.png").shape == (*shape[:2], 3)
-
-
-def test_dicom_is_read_and_a_huge_image_is_refused(tmp_path, monkeypatch):
-    predict.predict(Path(get_testdata_file("CT_small.dcm")), fixed, tmp_path)
-    assert read_mask(tmp_path / "CT_small_mask.png").shape == (128, 128)
-    monkeypatch.setattr(predict.limits, "LARGE", 100)
-    Image.new("L", (20, 20)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: expected at most 100 pixels, got 20x20"):
-        predict.predict(tmp_path / "b.png", fixed, tmp_path)
-
-
-def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
-    for arguments, words in [
-        (["a/x.png", "b/x.jpg", "--run", "r"], "x.jpg"),
-        (["x.png", "--run", "r", "--min-score", "2"], "--min-score 2"),
-        (["x.png", "--run", str(tmp_path / "r")], "expected the folder of a finished training"),
-    ]:
-        monkeypatch.setattr("sys.argv", ["predict", *arguments, "--out", str(tmp_path / "out")])
-        with pytest.raises(SystemExit) as exit_:
-            predict.main()
-        message = capsys.readouterr().err
-        assert exit_.value.code == 2 and words in message and message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 def test_nothing_but_the_model_imports_model_garden():
     code = (
-        "import sys; from reproductions.brain_tumour_mask_rcnn import eval, predict, train; "
+        "import sys; from reproductions.brain_tumour_mask_rcnn import eval, predictor, train; "
         "sys.exit('official' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
@@ -687,7 +655,9 @@ def test_a_training_leaves_all_that_tables_and_figures_need(finished, data_set, 
 
 @pytest.fixture(scope="module")
 def detector(finished):
-    return predict.load(next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir()))
+    from reproductions.brain_tumour_mask_rcnn import model
+
+    return model.load(next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir()))
 
 
 @pytest.mark.slow

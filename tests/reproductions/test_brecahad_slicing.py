@@ -759,6 +759,9 @@ def test_tables_and_figures_end_to_end(data_root, data_set, tmp_path, monkeypatc
     targets["figure5"].run(request)
     picture = np.asarray(Image.open(results / "figure5-corrected-smoke-seed0.png").convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
+    monkeypatch.setitem(experiments.SMOKE_ROWS, "table3", ())  # table 2's network is enough here
+    targets["curves"].run(request)
+    assert (results / "curves-corrected-smoke-seed0.png").stat().st_size > 10_000
 
 
 def test_merged_maps_are_the_mean_of_the_tiles_where_there_are_some(data_set, tmp_path):

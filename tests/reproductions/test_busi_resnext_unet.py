@@ -20,7 +20,7 @@ from common.imaging.reading import read_rgb
 from common.imaging.writing import write_png
 from common.published import schema
 from common.training import fit
-from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model
+from reproductions.busi_resnext_unet import data, duplicates, eval, metrics, model, predictor
 from reproductions.busi_resnext_unet import phantom as busi_phantom
 from reproductions.busi_resnext_unet.config import (
     CLASSES,
@@ -456,6 +456,14 @@ def test_a_training_leaves_all_that_the_tables_and_figures_need(finished, data_r
     assert {"iou_mean", "dice", "accuracy", "iou_mean_blended"} <= set(
         metrics.aggregate(scores, TINY)
     )
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no json"])
+def test_a_folder_that_is_no_finished_training_is_refused(tmp_path, content):
+    if content:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=str(tmp_path)):
+        predictor.load([tmp_path])
 
 
 # The real images

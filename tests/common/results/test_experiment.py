@@ -2,154 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
 
 import pandas
 import pytest
-from annotated_types import Gt
-from typing_extensions import Annotated
+from fake_paper import DATA, FakeTrainer, table_of
 
-from common import files
 from common.cli import Request
-from common.datasets.manifests import DataSet
 from common.errors import InputError
-from common.published import schema
-from common.results import experiment, readings, tables
-from common.results.experiment import Count, Paper, Row
-from common.training import runs
-from common.training.settings import Assumed, Given
-from common.training.trainer import Trainer
-
-YAML = """\
-id: table1
-title: Results
-paper: A paper
-where: section 4
-data: five images
-metrics:
-  dice: {label: Dice, kind: dice, unit: fraction, aggregation: mean over the test images}
-rows:
-  a: {label: A, source: this paper, values: {dice: "0.80"}}
-  both: {label: Both, source: this paper, values: {dice: "0.85"}}
-open: [the seed]
-"""
-FOLDER = Path()  # of the published tables, set by the fixture
-DATA = DataSet("set", "Five images", Path("data"), synthetic=False, fingerprint="0" * 16)
-
-
-@dataclass(frozen=True)
-class Config:
-    encoder: Annotated[Literal["a", "b"], Given("section 1")] = "a"
-    encoder_weights: Annotated[str, Assumed("silent", ("none",))] = "imagenet"
-    protocol: Literal["published", "corrected"] = "published"
-    profile: Literal["paper", "quick", "smoke"] = "paper"
-    seed: int = 0
-    precision: Annotated[str, Assumed("silent")] = "float32"
-    epochs: Annotated[int, Gt(0), Given("section 2")] = 9
-    batch_size: Annotated[int, Gt(0), Assumed("silent", (4,))] = 2
-
-    @property
-    def run_id(self):
-        return runs.readable_id(self, PROFILES[self.profile])
-
-
-PROFILES = {
-    "paper": Config(),
-    "quick": Config(profile="quick", epochs=3),
-    "smoke": Config(profile="smoke", epochs=1),
-}
-SPLIT = {"train": ["1"], "test": ["2", "3", "4", "5"]}
-
-
-class FakeTrainer(Trainer):
-    """Writes the predictions of a training instead of training."""
-
-    asked = []
-
-    @property
-    def paper(self):
-        return "fake"
-
-    @property
-    def folder(self):
-        return FOLDER
-
-    def find_data(self, data_root):
-        return DATA
-
-    def complete(self, config, data_set, runs_root):
-        recorded = {**dataclasses.asdict(config), "data": data_set.fingerprint}
-        run = runs.Run(Path(runs_root) / self.paper / config.run_id, recorded)
-        if run.complete:
-            return run
-        self.asked.append(config.run_id)
-        run.save_split(SPLIT)
-        run.log_session()
-        files.write_text(run.folder / "history.csv", "epoch\n1\n")
-        for number, name in enumerate(SPLIT["test"]):
-            value = 0.7 + 0.02 * number + 0.01 * config.seed + 0.1 * (config.encoder == "b")
-            files.write_text(run.predictions / f"{name}.txt", str(value))
-        run.finish(SPLIT["test"])
-        return run
-
-
-def per_image(behind, config, data_set):
-    lines = []
-    for name in SPLIT["test"]:
-        values = [float((run.predictions / f"{name}.txt").read_text()) for run in behind]
-        lines.append({"id": name, "dice": sum(values) / len(values)})
-    return pandas.DataFrame(lines)
-
-
-def aggregate(table, config):
-    return {"dice": table["dice"].mean()}
-
-
-MEMBERS = (Row("a", {"encoder": "a"}), Row("b", {"encoder": "b"}))
-
-
-@pytest.fixture
-def paper(tmp_path, monkeypatch):
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published/table1.yaml").write_text(YAML)
-    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
-    FakeTrainer.asked = []
-    paper = Paper(FakeTrainer(lambda *_: None, PROFILES, ("set",)), per_image, aggregate)
-
-    @paper.table
-    def table1(request):
-        """The only table."""
-        return [MEMBERS[0], Row("both", members=MEMBERS)]
-
-    @paper.table
-    def ours(request):
-        """A table that the paper does not have."""
-        return [Row("a", {"encoder": "a"}, protocols=("corrected",))]
-
-    @paper.counts()
-    def counted(request, data_set):
-        """Images, counted."""
-        yield Count("a", "images", 5)
-
-    return paper
-
-
-@pytest.fixture
-def request_(tmp_path):
-    return Request(
-        runs_root=tmp_path / "runs",
-        results_root=tmp_path / "results",
-        profile="quick",
-        protocol="published",
-    )
-
-
-def table_of(request, name="table1"):
-    return tables.read(request.results_root / f"fake/{name}.csv")
+from common.results import experiment, tables
 
 
 def test_members_are_trained_once_and_combined(paper, request_, capsys):
@@ -225,14 +87,6 @@ def test_a_table_of_ours_is_kept_without_a_comparison(paper, request_, capsys):
     assert "ours · A table that the paper does not have." in capsys.readouterr().out
 
 
-def test_a_row_of_one_protocol_is_trained_once_that_is(paper, request_):
-    rows = [Row("a", {"encoder": "a"}, protocols=("corrected",))]
-    asked = replace(request_, protocol=None)
-    assert not paper.is_trained(rows, asked, DATA)
-    paper.targets["ours"].run(asked)
-    assert paper.is_trained(rows, asked, DATA)
-
-
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -263,51 +117,3 @@ def test_seeds_are_five_for_the_paper_and_one_elsewhere():
     assert Request().all_seeds == (0, 1, 2, 3, 4)
     assert Request(profile="quick").all_seeds == (0,)
     assert Request(seeds=(7,)).all_seeds == (7,)
-
-
-# Readings
-
-
-def test_a_training_reading_moves_one_open_setting(paper, request_):
-    names = readings.training_alternatives(paper, MEMBERS[0], request_)
-    assert names == ["encoder_weights=none", "batch_size=4"]
-    asked = replace(request_, encoder_weights="none")
-    assert readings.training_alternatives(paper, MEMBERS[0], asked) == ["batch_size=4"]
-    fixed = Row("a", fixed={"encoder": "a", "batch_size": 2})
-    assert readings.training_alternatives(paper, fixed, asked) == []
-
-
-def test_readings_that_are_not_trained_are_named_or_trained(paper, request_):
-    rows = [MEMBERS[0]]
-    values, missing = readings.sweep(paper, rows, request_, DATA, train=False)
-    assert missing == ["encoder_weights=none", "batch_size=4"]
-    assert values == {("a", "dice", "", "evaluation", "published"): {0: pytest.approx(0.73)}}
-    values, missing = readings.sweep(paper, rows, request_, DATA, train=True)
-    assert not missing
-    names = [reading for _, _, reading, _, _ in values]
-    assert names == ["", "encoder_weights=none", "batch_size=4"]
-    again, missing = readings.sweep(paper, rows, request_, DATA, train=False)
-    assert again == values and not missing
-
-
-def test_a_reading_explains_a_table_if_it_reaches_all_numbers_at_once(paper, tmp_path):
-    reference = schema.load(FOLDER / "published/table1.yaml")
-    values = {}
-    for row, default, other in (("a", 0.70, 0.78), ("both", 0.70, 0.83)):
-        values[row, "dice", "", "evaluation", "published"] = {0: default}
-        values[row, "dice", "threshold=0.4", "evaluation", "published"] = {0: other, 1: other}
-    values["a", "unpublished", "", "evaluation", "published"] = {0: 0.5}
-    default = {("a", "published"): "", ("both", "published"): ""}
-    frame = readings.frame(reference, values, default, "quick")
-    assert frame["kind"].tolist() == ["default", "evaluation"] * 2
-    assert frame["reaches"].tolist() == ["no", "yes"] * 2
-    (sentence,) = readings.sentences(reference, frame)
-    assert "1 reach all 2 numbers at once, for example threshold=0.4" in sentence
-    assert "moves a number most is threshold=0.4 (Dice by 0.13)" in sentence
-    (sentence,) = readings.sentences(reference, frame[frame["kind"] == "default"])
-    assert "of 1 readings, none explains the table" in sentence
-    path = tmp_path / "readings.csv"
-    readings.write(frame, path)
-    readings.write(frame.assign(profile="paper"), path)
-    readings.write(frame, path)
-    assert pandas.read_csv(path)["profile"].value_counts().to_dict() == {"paper": 4, "quick": 4}

@@ -27,7 +27,7 @@ def loaded(monkeypatch, tmp_path):
     """Wheels and a driver that are not there; gives the list of the libraries loaded instead."""
     names = []
     monkeypatch.setattr(cuda, "_wheels", lambda: tmp_path)
-    monkeypatch.setattr(cuda, "_has_driver", lambda: True)
+    monkeypatch.setattr(cuda.driver, "is_there", lambda: True)
     monkeypatch.setattr(
         ctypes, "CDLL", lambda path, mode: names.append((os.path.relpath(path, tmp_path), mode))
     )
@@ -62,7 +62,7 @@ def test_the_users_variables_stay(loaded, tmp_path):
 
 
 def test_without_a_driver_only_the_log_is_quietened(loaded, monkeypatch):
-    monkeypatch.setattr(cuda, "_has_driver", lambda: False)
+    monkeypatch.setattr(cuda.driver, "is_there", lambda: False)
     cuda.prepare()
     assert loaded == []
     assert set(os.environ) - {"PYTEST_CURRENT_TEST"} == {"PATH", "TF_CPP_MIN_LOG_LEVEL"}
@@ -85,6 +85,50 @@ def test_the_cpu_is_named_and_announced_in_one_line_and_tensorflow_starts_quietl
     assert announced.startswith("no GPU found: running on the CPU")
     assert re.fullmatch(r"CPU \(\d+ cores, .+\)", name)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("content", [None, b"no library"])
+def test_an_nvidia_folder_of_something_else_stops_no_command(monkeypatch, tmp_path, content):
+    first = tmp_path / cuda.LIBRARIES[0]
+    if content:
+        first.parent.mkdir(parents=True)
+        first.write_bytes(content)
+    monkeypatch.setattr(cuda, "_wheels", lambda: tmp_path)
+    monkeypatch.setattr(cuda.driver, "is_there", lambda: True)
+    monkeypatch.setattr(cuda, "_unusable", "")
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
+    cuda.prepare()
+    reason = cuda.why_none()
+    assert reason.startswith("a CUDA library fails: ") and str(first) in reason
+    assert "make setup GPU=1" in reason and os.environ["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize(("capability", "slow"), [((7, 5), False), ((8, 9), False), ((9, 0), True)])
+def test_cards_newer_than_tensorflow_are_told_of_their_slow_start(capability, slow):
+    told = cuda.slow_start({"device_name": "Card", "compute_capability": capability})
+    assert told.startswith("Card: newer than TensorFlow 2.9") == slow == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("precision", "gpus", "refused"),
+    [
+        ("mixed_bfloat16", ["GPU:0"], True),
+        ("mixed_bfloat16", [], False),
+        ("mixed_float16", ["GPU:0"], False),
+        ("mixed_float16", [], True),
+        ("float32", ["GPU:0"], False),
+        ("float32", [], False),
+    ],
+)
+def test_a_precision_without_kernels_is_refused(monkeypatch, precision, gpus, refused):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    if not refused:
+        cuda.check_precision(precision)
+        return
+    with pytest.raises(cuda.NoKernels, match=f"precision {precision}: .* take mixed_"):
+        cuda.check_precision(precision)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.relative_to(PROJECT).as_posix())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,9 +115,17 @@ def test_an_array_that_is_no_map_is_named(run, content):
             load(run, "a")
 
 
-def test_a_picture_that_is_no_map_is_named(run):
-    import cv2
+def test_a_picture_that_declares_more_pixels_than_a_map_has_is_refused(run):
+    run.predictions.mkdir()
+    _, content = cv2.imencode(".png", np.zeros((8, 8), np.uint8))
+    header = bytearray(content.tobytes())
+    header[16:24] = (60000).to_bytes(4, "big") * 2
+    (run.predictions / "1.png").write_bytes(header)
+    with pytest.raises(InputError, match=r"1\.png: missing or damaged prediction"):
+        predictions.load_map(run, "1")
 
+
+def test_a_picture_that_is_no_map_is_named(run):
     run.predictions.mkdir()
     for name, array in (
         ("colour", np.zeros((4, 4, 3), np.uint8)),
