@@ -21,12 +21,18 @@ from typing import (
 )
 
 import tyro
+from typing_extensions import Annotated
 
 from common.errors import InputError
 from common.training import cuda
 
 ConfigType = TypeVar("ConfigType")
 PAPER_SEEDS = (0, 1, 2, 3, 4)  # three leave an interval of five standard deviations
+
+
+def _shown(value: str, default: str) -> Any:
+    """Show in --help what an option takes and, in words, what it is by default."""
+    return tyro.conf.arg(metavar=value, help_behavior_hint=f"(default: {default})")
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Training(Generic[ConfigType]):
     """
 
     config: tyro.conf.OmitArgPrefixes[ConfigType]
-    data_root: Optional[Path] = None
-    """Folder that holds the data sets; by default data/, filled by a download."""
+    data_root: Annotated[Optional[Path], _shown("PATH", "data/, filled by a download")] = None
+    """Folder that holds the data sets."""
     runs_root: Path = Path("runs")
     """Folder of the run folders."""
 
@@ -48,29 +54,34 @@ class Request:
     compare.
     """
 
-    data_root: Optional[Path] = None
-    """Folder that holds the data sets; by default data/, filled by a download."""
-    seeds: Tuple[int, ...] = ()
-    """One run per network and seed; by default 0 to 4 in profile paper and 0 in the others."""
-    protocol: Optional[Literal["published", "corrected"]] = None
-    """published: as in the paper, leaks included; corrected: without them; by default both."""
+    data_root: Annotated[Optional[Path], _shown("PATH", "data/, filled by a download")] = None
+    """Folder that holds the data sets."""
+    seeds: Annotated[Tuple[int, ...], _shown("INT [INT …]", "0 1 2 3 4; in other profiles 0")] = ()
+    """One run per network and seed."""
+    protocol: Annotated[
+        Optional[Literal["published", "corrected"]], _shown("{published,corrected}", "both")
+    ] = None
+    """published: as in the paper, leaks included; corrected: without them."""
     profile: Literal["paper", "quick", "smoke"] = "paper"
     """paper: the paper's settings; quick: an evening on a CPU; smoke: seconds, for tests."""
-    reading: str = ""
-    """Settings that the paper leaves open, off their default: NAME=VALUE, separated by commas."""
-    encoder_weights: Optional[str] = None
+    reading: Annotated[str, _shown("NAME=VALUE[,…]", "none")] = ""
+    """Settings that the paper leaves open, off their default."""
+    encoder_weights: Annotated[Optional[str], _shown("WEIGHTS", "the paper's")] = None
     """imagenet, none or an .h5 file; others for single encoders after commas, as in
-    none,vgg16=FILE. By default the paper's.
+    none,vgg16=FILE.
     """
-    precision: Optional[Literal["float32", "mixed_bfloat16", "mixed_float16"]] = None
-    """Keras precision policy; by default float32."""
+    precision: Annotated[
+        Optional[Literal["float32", "mixed_bfloat16", "mixed_float16"]],
+        _shown("{float32,mixed_bfloat16,mixed_float16}", "float32"),
+    ] = None
+    """Keras precision policy."""
     runs_root: Path = Path("runs")
     """Folder of the run folders."""
     results_root: Path = Path("results")
     """Folder of tables and figures; those of synthetic data and smoke runs go to demo/ in it."""
     train_readings: bool = False
     """Train the training readings that are missing (readings only)."""
-    cluster: Optional[str] = None
+    cluster: Annotated[Optional[str], _shown("CLUSTER", "none, this process trains")] = None
     """Dask cluster that trains: a number of workers on this machine, or tcp://host:8786 of a
     scheduler.
     """

@@ -338,14 +338,7 @@ class Paper:
 
     def train(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> List[Trained]:
         """Train what is missing and give the rows of every protocol and seed, complete."""
-        planned = []
-        for protocol in request.protocols:
-            for seed in request.all_seeds:
-                for row in rows:
-                    if request.protocol is None and protocol not in row.protocols:
-                        continue
-                    networks = [self.configs(one, request, protocol, seed) for one in row.networks]
-                    planned.append((row, networks))
+        planned = list(self._planned(rows, request))
         wanted: Dict[str, Any] = {}
         for _, networks in planned:
             for config, _, _ in networks:
@@ -367,16 +360,24 @@ class Paper:
 
     def is_trained(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> bool:
         """Whether all runs behind the rows are complete."""
+        for _, networks in self._planned(rows, request):
+            for config, _, _ in networks:
+                name = self.trainer.run_id(config, data_set)
+                if not runs.is_complete(request.runs_root / self.name / name):
+                    return False
+        return True
+
+    def _planned(
+        self, rows: Sequence[Row], request: Request
+    ) -> Iterator[Tuple[Row, List[Tuple[Any, Any, Any]]]]:
+        """Give every row for each protocol and seed, with what `configs` gives of its networks."""
         for protocol in request.protocols:
             for seed in request.all_seeds:
                 for row in rows:
-                    for network in row.networks:
-                        config, _, _ = self.configs(network, request, protocol, seed)
-                        name = self.trainer.run_id(config, data_set)
-                        folder = request.runs_root / self.name / name
-                        if not runs.is_complete(folder):
-                            return False
-        return True
+                    if request.protocol is None and protocol not in row.protocols:
+                        continue
+                    networks = [self.configs(one, request, protocol, seed) for one in row.networks]
+                    yield row, networks
 
     def _complete(
         self, wanted: Mapping[str, Any], request: Request, data_set: DataSet

@@ -7,6 +7,7 @@ image follow from the packed predictions, and counts from the data.
 
 from __future__ import annotations
 
+import operator
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -230,9 +231,9 @@ def _different_lines(
     path: Path, table: pandas.DataFrame, rebuilt: pandas.DataFrame
 ) -> Iterator[str]:
     """Name the first column of every line that does not follow."""
-    keys = ["protocol", "profile", "reading", "row", "metric"]
-    ours = {_values(line, keys): line for line in _as_text(rebuilt)}
-    theirs = {_values(line, keys): line for line in _as_text(table)}
+    place = operator.itemgetter("protocol", "profile", "reading", "row", "metric")
+    ours = {place(line): line for line in _as_text(rebuilt)}
+    theirs = {place(line): line for line in _as_text(table)}
     for key in list(theirs) + [one for one in ours if one not in theirs]:
         where = f"{path}: {key[3]}, {key[4]} ({key[0]}, {key[1]})"
         if key not in ours:
@@ -246,10 +247,6 @@ def _different_lines(
                 yield f"{where}: {name} is {here!r}, what is kept gives {there!r}"
     if list(ours) != list(theirs) and set(ours) == set(theirs):
         yield f"{path}: its lines are in another order; regenerate the table"
-
-
-def _values(line: Dict[str, str], names: List[str]) -> Tuple[str, ...]:
-    return tuple(line[name] for name in names)
 
 
 def _as_text(table: pandas.DataFrame) -> List[Dict[str, str]]:

@@ -140,7 +140,7 @@ def figure9(page: Page) -> None:
     charts: Dict[str, List[figures.Line]] = {"IoU": [], "loss": []}
     for colour, trained in enumerate(page.rows):
         history = pandas.read_csv(trained.runs[0].folder / "history.csv")
-        label = LABELS[trained.row.id]
+        label = _label(trained)
         for part, prefix in (("training", ""), ("validation", "val_")):
             for heading, lines in charts.items():
                 values = history[prefix + heading.lower()]
@@ -171,7 +171,7 @@ def figure11(page: Page) -> None:
     series = {}
     for trained in page.rows:
         scores = metrics.aggregate(paper.score(trained, page.data_set), trained.config)
-        series[LABELS[trained.row.id]] = [scores[name] for name in shown]
+        series[_label(trained)] = [scores[name] for name in shown]
     figures.bars(page.path, series, list(shown.values()), "percent", page.title)
 
 
@@ -207,6 +207,10 @@ def duplicates(request: Request, data_set: DataSet) -> None:
         print(f"written: {near_duplicates.LIST.relative_to(PROJECT)}")
 
 
+def _label(trained: Trained) -> str:
+    return LABELS.get(trained.row.id, trained.row.id)
+
+
 def _classes(sample: data.Sample, trained: Trained) -> np.ndarray:
     return predictions.load_classes(trained.runs[0], f"{metrics.MERGED}/{sample.id}")
 
@@ -223,7 +227,7 @@ def _panels(page: Page, samples: List[data.Sample], captions: List[List[str]]) -
         maps = [sample.mask, *(_classes(sample, trained) for trained in page.rows)]
         overlays = [figures.overlay(sample.image, each, COLOURS) for each in maps]
         images.append([sample.image, *overlays])
-    columns = ["input", "ground truth", *(LABELS[trained.row.id] for trained in page.rows)]
+    columns = ["input", "ground truth", *(_label(trained) for trained in page.rows)]
     figures.panels(page.path, images, columns, captions, page.title, legend=COLOURS)
 
 

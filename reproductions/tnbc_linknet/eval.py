@@ -107,7 +107,7 @@ def figure2(page: Page) -> None:
             texts.append(f"DSC {scores.dsc:.3f}  AJI {scores.aji:.3f}")
         images.append(shown)
         captions.append(texts)
-    columns = ["input after CLAHE", "ground truth", *(LABELS[name] for name in groups)]
+    columns = ["input after CLAHE", "ground truth", *(LABELS.get(name, name) for name in groups)]
     figures.panels(page.path, images, columns, captions, page.title)
 
 

@@ -1,0 +1,67 @@
+"""Readings of a paper without TensorFlow: trained, named as missing, reached and written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import fake_paper
+import pandas
+import pytest
+from fake_paper import DATA, MEMBERS
+
+from common.published import schema
+from common.results import readings
+from common.results.experiment import Row
+
+
+def test_a_row_of_one_protocol_is_trained_once_that_is(paper, request_):
+    rows = [Row("a", {"encoder": "a"}, protocols=("corrected",))]
+    asked = replace(request_, protocol=None)
+    assert not paper.is_trained(rows, asked, DATA)
+    paper.targets["ours"].run(asked)
+    assert paper.is_trained(rows, asked, DATA)
+
+
+def test_a_training_reading_moves_one_open_setting(paper, request_):
+    names = readings.training_alternatives(paper, MEMBERS[0], request_)
+    assert names == ["encoder_weights=none", "batch_size=4"]
+    asked = replace(request_, encoder_weights="none")
+    assert readings.training_alternatives(paper, MEMBERS[0], asked) == ["batch_size=4"]
+    fixed = Row("a", fixed={"encoder": "a", "batch_size": 2})
+    assert readings.training_alternatives(paper, fixed, asked) == []
+
+
+def test_readings_that_are_not_trained_are_named_or_trained(paper, request_):
+    rows = [MEMBERS[0]]
+    values, missing = readings.sweep(paper, rows, request_, DATA, train=False)
+    assert missing == ["encoder_weights=none", "batch_size=4"]
+    assert values == {("a", "dice", "", "evaluation", "published"): {0: pytest.approx(0.73)}}
+    values, missing = readings.sweep(paper, rows, request_, DATA, train=True)
+    assert not missing
+    names = [reading for _, _, reading, _, _ in values]
+    assert names == ["", "encoder_weights=none", "batch_size=4"]
+    again, missing = readings.sweep(paper, rows, request_, DATA, train=False)
+    assert again == values and not missing
+
+
+def test_a_reading_explains_a_table_if_it_reaches_all_numbers_at_once(paper, tmp_path):
+    reference = schema.load(fake_paper.FOLDER / "published/table1.yaml")
+    values = {}
+    for row, default, other in (("a", 0.70, 0.78), ("both", 0.70, 0.83)):
+        values[row, "dice", "", "evaluation", "published"] = {0: default}
+        values[row, "dice", "threshold=0.4", "evaluation", "published"] = {0: other, 1: other}
+    values["a", "unpublished", "", "evaluation", "published"] = {0: 0.5}
+    default = {("a", "published"): "", ("both", "published"): ""}
+    frame = readings.frame(reference, values, default, "quick")
+    assert frame["kind"].tolist() == ["default", "evaluation"] * 2
+    assert frame["reaches"].tolist() == ["no", "yes"] * 2
+    (sentence,) = readings.sentences(reference, frame)
+    assert "1 reach all 2 numbers at once, for example threshold=0.4" in sentence
+    assert "moves a number most is threshold=0.4 (Dice by 0.13)" in sentence
+    (sentence,) = readings.sentences(reference, frame[frame["kind"] == "default"])
+    assert "of 1 readings, none explains the table" in sentence
+    path = tmp_path / "readings.csv"
+    readings.write(frame, path)
+    readings.write(frame.assign(profile="paper"), path)
+    readings.write(frame, path)
+    assert pandas.read_csv(path)["profile"].value_counts().to_dict() == {"paper": 4, "quick": 4}
