@@ -38,6 +38,8 @@ TORCH ?=
 KILLS ?=
 ## STATUS (no): 1 shows the state of the queue
 STATUS ?=
+## COVERAGE (no): 1 makes test list the lines that no test ran
+COVERAGE ?=
 ## BUNDLE (none): folder for a set-up without a network; docs/offline.md
 BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
@@ -78,7 +80,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data predict audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data predict audit claims readme verify report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -130,6 +132,12 @@ claims: setup ## what the papers conclude, with our verdicts
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme
 
+verify: setup ## check that results, README and report follow from what is kept; with DATA_ROOT from predictions
+	@$(MEDSEG) verify $(ROOT_OPTION)
+	@$(MODULE) common.published.audit --csv results/audit.csv --check
+	@$(MODULE) common.results.readme --check
+	@$(MODULE) common.report.html --check
+
 report: setup ## write results/index.html: every published number beside ours
 	@$(MEDSEG) report
 
@@ -151,7 +159,7 @@ bundle: ## collect packages, data and weights for a set-up without a network
 		$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS)))
 
 test: setup ## the tests; DATA_ROOT adds those that read real images
-	@$(MODULE) pytest --numprocesses 2 --dist loadfile
+	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(if $(filter-out 0,$(COVERAGE)),--cov --cov-report=term-missing)
 
 lint: setup ## style, likely bugs and types, by ruff and mypy
 	@$(MODULE) ruff check .

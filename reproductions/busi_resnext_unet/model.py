@@ -4,18 +4,15 @@ size.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 import cv2
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common.errors import InputError
 from common.imaging import tiling
-from common.training import encoders, fit, runs
+from common.training import encoders
 from reproductions.busi_resnext_unet import data
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
 
@@ -68,25 +65,6 @@ def trainable_parameters(model: keras.Model) -> int:
     return sum(keras.backend.count_params(weight) for weight in model.trainable_weights)
 
 
-def load(folder: Path) -> Tuple[keras.Model, Config]:
-    """Rebuild the network of a run folder with its trained weights.
-
-    Raises:
-        InputError: the folder holds no finished training of this paper.
-    """
-    try:
-        config = runs.load_config(folder, Config)
-        fit.start(config.seed, config.precision)
-        model = build(replace(config, encoder_weights="none"))
-        model.load_weights(str(folder / "weights.h5"))
-    except (OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{folder}: not a finished training of a BUSI network ({reason})"
-        ) from None
-    return model, config
-
-
 def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     """Return the function from patches, uint8 (n, 256, 256, 3), to probabilities, float32 (n, 256,
     256, 3).
@@ -100,40 +78,27 @@ def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     return predict
 
 
-def side_by_side(
-    image: np.ndarray, predict: PatchFunction, out: Optional[np.ndarray] = None
-) -> np.ndarray:
+def side_by_side(image: np.ndarray, predict: PatchFunction) -> np.ndarray:
     """Predict as the paper does: pad, cut into patches, predict in order, merge in that order, cut
     the padding off.
 
-    One row of patches is held at a time, whatever the image's height. `predict` maps patches (n,
-    256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]); `out`, for instance a memory
-    map, receives it.
+    `predict` maps patches (n, 256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]).
     """
-    for top in range(0, image.shape[0], PATCH):
-        band = image[top : top + PATCH]
-        patches = tiling.split(band, PATCH, mode=PADDING)
-        outputs = [
-            predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)
-        ]
-        merged = tiling.merge(np.concatenate(outputs), band.shape[:2])
-        if out is None:
-            out = np.empty((image.shape[0], *merged.shape[1:]), merged.dtype)
-        out[top : top + PATCH] = merged
-    return out
+    height, width = image.shape[:2]
+    bands = []
+    for top in range(0, height, PATCH):
+        patches = tiling.split(image[top : top + PATCH], PATCH, mode=PADDING)
+        starts = range(0, len(patches), BATCH)
+        outputs = [predict(patches[start : start + BATCH]) for start in starts]
+        bands.append(tiling.merge(np.concatenate(outputs), (min(PATCH, height - top), width)))
+    return np.concatenate(bands)
 
 
-def overlapping(
-    image: np.ndarray,
-    predict: PatchFunction,
-    overlap: float = 0.5,
-    out: Optional[np.ndarray] = None,
-) -> np.ndarray:
-    """Predict with patches that share the part `overlap` of their side with their neighbours,
-    blended without seams.
+def overlapping(image: np.ndarray, predict: PatchFunction) -> np.ndarray:
+    """Predict with patches that overlap their neighbours by half their size, blended without seams.
 
-    Arguments and result as for `side_by_side`, but the predictions, and `out`, are floating.
+    Arguments and result as for `side_by_side`, but the predictions are floating.
     """
     return tiling.predict_tiled(
-        image, predict, PATCH, overlap=round(overlap * PATCH), blend="hann", batch=BATCH, out=out
+        image, predict, PATCH, overlap=PATCH // 2, blend="hann", batch=BATCH
     )

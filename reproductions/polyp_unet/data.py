@@ -17,7 +17,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 
 from common.datasets import manifests
-from common.datasets.splits import random_split
+from common.datasets.splits import Split, random_split
 from common.errors import InputError
 from common.imaging.listing import any_case
 from common.imaging.masks import read_pair
@@ -63,6 +63,14 @@ def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]
     """
     files = manifests.matching(data_set.folder, "*.npz")
     return unpack(files[0]) if files else _read(data_set.folder, config)
+
+
+def ids_of(samples: Dict[str, List[Sample]]) -> Split:
+    """Give the ids of the samples of each part."""
+    ids: Split = {}
+    for part, members in samples.items():
+        ids[part] = [sample.id for sample in members]
+    return ids
 
 
 def inputs(samples: List[Sample], size: int) -> Inputs:
@@ -123,7 +131,8 @@ def augment(
     )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
     if config.transforms_mask:
-        mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
+        moved = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height))
+        mask = np.asarray(moved) > 127
     return image, mask
 
 

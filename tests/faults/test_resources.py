@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from common import files
-from common.cli import Request
 from common.errors import exits_cleanly
 from common.files import PROJECT
 from common.imaging.reading import LoadedImage
@@ -27,11 +26,10 @@ from common.prediction.journal import Journal
 from common.prediction.one_image import Writing
 from common.prediction.predictor import Member, Way
 from common.prediction.source import Item
-from common.results import experiment
+from common.results import provenance
 from common.training import predictions, runs
 from reproductions.busi_resnext_unet import predictor as busi
 from reproductions.busi_resnext_unet.config import Config as BusiConfig
-from reproductions.tnbc_linknet import eval as tnbc
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -41,12 +39,12 @@ def keep_provenance(results_root):
     """Copy the small files of a run folder, which are not that small, beside the results."""
     folder = results_root / "run"
     folder.mkdir(exist_ok=True)
-    for name in experiment.KEPT:
+    for name in provenance.KEPT:
         (folder / name).write_text("a" * 5000)
-    trained = types.SimpleNamespace(
-        row=experiment.Row("a"), runs=[types.SimpleNamespace(folder=folder)]
-    )
-    tnbc.paper._keep_provenance(trained, pandas.DataFrame(), Request(results_root=results_root))
+    behind = [types.SimpleNamespace(folder=folder)]
+    packing = provenance.Packing(provenance.no_seed)
+    scores = pandas.DataFrame()
+    provenance.keep(results_root / "tnbc_linknet", "run", behind, scores, {}, packing, None)
 
 
 WRITERS = {
@@ -81,9 +79,9 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    provenance = f"tnbc_linknet/provenance/run/{experiment.KEPT[0]}"
+    kept = f"tnbc_linknet/provenance/run/{provenance.KEPT[0]}"
     names = {"map": "old.png", "exact map": "old.npy", "classes": "old.png"}
-    names["provenance"] = provenance
+    names["provenance"] = kept
     path = tmp_path / names.get(kind, f"old.{kind}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"old")
