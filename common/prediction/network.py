@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -11,7 +12,8 @@ from tensorflow import keras
 
 from common.errors import InputError
 from common.prediction.finished_runs import WEIGHTS
-from common.training import weights_files
+from common.prediction.predictor import Member
+from common.training import fit, runs, weights_files
 
 
 class Network:
@@ -52,6 +54,25 @@ def load_weights(model: keras.Model, folder: Path) -> None:
         InputError: they are missing, damaged or of another network.
     """
     weights_files.load(model, folder / WEIGHTS, "name another run, or train it anew")
+
+
+def load_member(folder: Path, config_type: Any, build: Callable[[Any], keras.Model]) -> Member:
+    """Rebuild the network of a finished run.
+
+    Args:
+        folder: of the run.
+        config_type: the paper's Config.
+        build: makes the network of a Config.
+
+    Raises:
+        InputError: the folder belongs to another paper, or its weights to another network.
+    """
+    config = runs.load_config(folder, config_type)
+    fit.start(config.seed, config.precision)
+    untrained = {"encoder_weights": "none"} if hasattr(config, "encoder_weights") else {}
+    model = build(replace(config, **untrained))
+    load_weights(model, folder)
+    return Member(folder, config, Network(model))
 
 
 def describe_scaling(scale: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:

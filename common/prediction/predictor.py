@@ -138,6 +138,10 @@ class Predictor(abc.ABC):
     def aggregate(self, table: pandas.DataFrame) -> Dict[str, float]:
         """Summarise the scores per image of this network's own test images, as its table does."""
 
+    def overlap_of(self, way: Way) -> float:
+        """The overlap of neighbouring tiles: the one asked for, or the network's own."""
+        return self.overlap if way.overlap is None else way.overlap
+
     def preprocessing(self, member: Member) -> Optional[List[Dict[str, Any]]]:
         """The steps from RGB, uint8, to what the network gets, for programs that run its ONNX form;
         None where it has none.

@@ -8,7 +8,6 @@ the image as a whole goes through it, whatever its size.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -20,9 +19,8 @@ from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.imaging.tiling import slice_with_step
 from common.prediction import bands
-from common.prediction.network import Network, describe_scaling, load_weights
+from common.prediction.network import describe_scaling, load_member
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
-from common.training import fit, runs
 from reproductions.brecahad_slicing import data, metrics, model, slicing
 from reproductions.brecahad_slicing.config import CONNECTIVITY, SCORING, SIDE, Config
 
@@ -43,11 +41,7 @@ def load(folders: Sequence[Path]) -> TumourNucleiPredictor:
     Raises:
         InputError: the folder belongs to another paper, or its weights to another network.
     """
-    config = runs.load_config(folders[0], Config)
-    fit.start(config.seed, config.precision)
-    network = model.build(replace(config, encoder_weights="none"))
-    load_weights(network, folders[0])
-    return TumourNucleiPredictor(Member(folders[0], config, Network(network)))
+    return TumourNucleiPredictor(load_member(folders[0], Config, model.build))
 
 
 class TumourNucleiPredictor(Predictor):
@@ -67,7 +61,7 @@ class TumourNucleiPredictor(Predictor):
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
-        return 1 if way.as_paper else bands.count(shape, self._window(), self._part(way))
+        return 1 if way.as_paper else bands.count(shape, self._window(), self.overlap_of(way))
 
     def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
         config = member.config
@@ -120,7 +114,7 @@ class TumourNucleiPredictor(Predictor):
             return np.stack([self.chain(window) for window in windows])[..., None]
 
         if not way.as_paper:
-            part = self._part(way)
+            part = self.overlap_of(way)
             yield from bands.blended(image, on_windows, self._window(), part, batch=1)
             return
         if image.shape[0] * image.shape[1] > LARGEST_WHOLE:
@@ -133,6 +127,3 @@ class TumourNucleiPredictor(Predictor):
     def _window(self) -> Tuple[int, int]:
         """What one square is made from, in pixels of the image."""
         return (SIDE, SIDE) if self.members[0].config.square == "crop" else WINDOW
-
-    def _part(self, way: Way) -> float:
-        return self.overlap if way.overlap is None else way.overlap

@@ -4,7 +4,6 @@ by side.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -14,9 +13,8 @@ import pandas
 from common.imaging.reading import to_rgb
 from common.prediction import bands
 from common.prediction.mapped import release
-from common.prediction.network import Network, describe_scaling, load_weights
+from common.prediction.network import describe_scaling, load_member
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
-from common.training import fit, runs
 from reproductions.busi_resnext_unet import data, metrics, model
 from reproductions.busi_resnext_unet.config import CLASSES, COLOURS, PADDING, PATCH, Config
 
@@ -38,11 +36,7 @@ def load(folders: Sequence[Path]) -> LesionPredictor:
     Raises:
         InputError: the folder belongs to another paper, or its weights to another network.
     """
-    config = runs.load_config(folders[0], Config)
-    fit.start(config.seed, config.precision)
-    network = model.build(replace(config, encoder_weights="none"))
-    load_weights(network, folders[0])
-    return LesionPredictor(Member(folders[0], config, Network(network)))
+    return LesionPredictor(load_member(folders[0], Config, model.build))
 
 
 class LesionPredictor(Predictor):
@@ -64,7 +58,7 @@ class LesionPredictor(Predictor):
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
         if way.as_paper:
             return -(-shape[0] // PATCH) * -(-shape[1] // PATCH)
-        return bands.count(shape, (PATCH, PATCH), self._part(way))
+        return bands.count(shape, (PATCH, PATCH), self.overlap_of(way))
 
     def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
         config = member.config
@@ -87,12 +81,9 @@ class LesionPredictor(Predictor):
 
         if not way.as_paper:
             size = (PATCH, PATCH)
-            part = self._part(way)
+            part = self.overlap_of(way)
             yield from bands.blended(image, predict, size, part, model.BATCH, padding=PADDING)
             return
         for top in range(0, image.shape[0], PATCH):
             yield top, model.side_by_side(image[top : top + PATCH], predict)
             release(image)
-
-    def _part(self, way: Way) -> float:
-        return self.overlap if way.overlap is None else way.overlap

@@ -12,9 +12,8 @@ from common.imaging.reading import to_rgb
 from common.prediction import bands
 from common.prediction.enlarged import enlarged
 from common.prediction.mapped import release
-from common.prediction.network import Network, describe_scaling, load_weights
+from common.prediction.network import describe_scaling, load_member
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
-from common.training import fit, runs
 from reproductions.polyp_unet import data, metrics, model
 from reproductions.polyp_unet.config import THRESHOLD, Config
 
@@ -34,11 +33,7 @@ def load(folders: Sequence[Path]) -> PolypPredictor:
     Raises:
         InputError: the folder belongs to another paper, or its weights to another network.
     """
-    config = runs.load_config(folders[0], Config)
-    fit.start(config.seed, config.precision)
-    network = model.build(config)
-    load_weights(network, folders[0])
-    return PolypPredictor(Member(folders[0], config, Network(network)))
+    return PolypPredictor(load_member(folders[0], Config, model.build))
 
 
 class PolypPredictor(Predictor):

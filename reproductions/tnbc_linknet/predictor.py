@@ -7,7 +7,6 @@ much tissue at once as in training.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -17,9 +16,8 @@ import pandas
 from common.errors import InputError
 from common.imaging.reading import to_rgb
 from common.prediction import bands, finished_runs
-from common.prediction.network import Network, describe_scaling, load_weights
+from common.prediction.network import describe_scaling, load_member
 from common.prediction.predictor import Member, Prediction, Predictor, TargetClass, Tick, Way
-from common.training import fit, runs
 from reproductions.tnbc_linknet import data, metrics, model
 from reproductions.tnbc_linknet.config import ENSEMBLE, SCORING, Config
 
@@ -45,15 +43,7 @@ def load(folders: Sequence[Path]) -> NucleiPredictor:
     Raises:
         InputError: a folder belongs to another paper, or its weights to another network.
     """
-    return NucleiPredictor([_member(folder) for folder in folders])
-
-
-def _member(folder: Path) -> Member:
-    config = runs.load_config(folder, Config)
-    fit.start(config.seed, config.precision)
-    network = model.build(replace(config, encoder_weights="none"))
-    load_weights(network, folder)
-    return Member(folder, config, Network(network))
+    return NucleiPredictor([load_member(folder, Config, model.build) for folder in folders])
 
 
 class NucleiPredictor(Predictor):
@@ -74,9 +64,9 @@ class NucleiPredictor(Predictor):
         return Prediction(bands.with_threshold(self._rows(image, way, tick), threshold))
 
     def steps(self, shape: Tuple[int, int], way: Way) -> int:
-        return (
-            1 if self._is_whole(shape, way) else bands.count(shape, (TILE, TILE), self._part(way))
-        )
+        if self._is_whole(shape, way):
+            return 1
+        return bands.count(shape, (TILE, TILE), self.overlap_of(way))
 
     def preprocessing(self, member: Member) -> List[Dict[str, Any]]:
         config = member.config
@@ -109,7 +99,7 @@ class NucleiPredictor(Predictor):
             return np.stack([self.vote(tile) for tile in tiles])[..., None]
 
         if not self._is_whole((len(image), image.shape[1]), way):
-            yield from bands.blended(image, on_tiles, (TILE, TILE), self._part(way), batch=1)
+            yield from bands.blended(image, on_tiles, (TILE, TILE), self.overlap_of(way), batch=1)
             return
         if image.shape[0] * image.shape[1] > LARGEST_WHOLE:
             raise InputError(
@@ -120,6 +110,3 @@ class NucleiPredictor(Predictor):
 
     def _is_whole(self, shape: Tuple[int, int], way: Way) -> bool:
         return way.as_paper or max(shape) <= TILE
-
-    def _part(self, way: Way) -> float:
-        return self.overlap if way.overlap is None else way.overlap

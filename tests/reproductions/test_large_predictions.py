@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(
     not os.environ.get("EXPLORE"), reason="takes minutes; EXPLORE=1 runs it"
 )
 SIZE = 20_000
-BAND = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+BLOCKS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+TILE = BLOCKS.repeat(8, axis=0).repeat(8, axis=1)
 
 # Of a paper, all but its network, whose place a mean of the channels takes.
 LARGE = """
@@ -64,7 +65,7 @@ LARGE = """
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("slide") / "slide.tif"
-    tiles = (BAND for _ in range((-(-SIZE // 512)) ** 2))
+    tiles = (TILE for _ in range((-(-SIZE // 512)) ** 2))
     options = {"photometric": "rgb", "compression": "zlib", "maxworkers": 1}
     tifffile.imwrite(path, tiles, shape=(SIZE, SIZE, 3), dtype=np.uint8, tile=(512, 512), **options)
     yield path

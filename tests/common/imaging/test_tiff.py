@@ -12,7 +12,7 @@ from PIL import Image
 from common.errors import InputError
 from common.imaging import limits, reading
 from common.imaging.levels import GreyRange
-from common.imaging.reading import read, to_rgb
+from common.imaging.reading import read, read_frames, to_rgb
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (40, 50, 3), np.uint8)
@@ -152,6 +152,19 @@ def test_pages_of_several_sizes_are_read_one_by_one(tmp_path, refused):
         writer.write(GREY[:9], photometric="minisblack")
     refused(tmp_path / "a.tif", "several sizes", frame="all")
     np.testing.assert_array_equal(read(tmp_path / "a.tif", frame=2).pixels[..., 0], GREY[:9])
+
+
+def test_pages_keep_their_own_palette_and_orientation_when_they_are_read_together(tmp_path):
+    path = tmp_path / "a.tif"
+    for page in range(3):
+        colours = np.random.default_rng(page).integers(0, 65536, (3, 256), np.uint16)
+        turned = [(274, "H", 1, 3, True)] if page == 2 else []
+        options = {"photometric": "palette", "colormap": colours, "extratags": turned}
+        tifffile.imwrite(path, GREY, append=page > 0, metadata=None, **options)
+    alone = [read(path, frame=number).pixels for number in (1, 2, 3)]
+    together = [image.pixels for image in read_frames(path, [1, 2, 3])]
+    np.testing.assert_array_equal(together, alone)
+    assert (alone[0] != alone[1]).any()
 
 
 def test_the_levels_of_a_pyramid_are_no_pages(tmp_path):
