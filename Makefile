@@ -24,6 +24,12 @@ CLUSTER ?=
 PLAN ?=
 ## GPU (no): 1 adds the CUDA libraries to .venv (Linux, 3 GB); once is enough
 GPU ?=
+## PAPER (none): folder name of a paper, for predict: tnbc_linknet
+PAPER ?=
+## INPUT (none): your images, for predict: a file, a folder, or several separated by spaces
+INPUT ?=
+## OUT (none): folder for the results of predict
+OUT ?=
 ## RUN (newest): run folder for predict and the page
 RUN ?=
 ## QUICK (no): 1 makes bench take two minutes instead of twenty
@@ -34,6 +40,8 @@ TORCH ?=
 KILLS ?=
 ## STATUS (no): 1 shows the state of the queue
 STATUS ?=
+## COVERAGE (no): 1 makes test list the lines that no test ran
+COVERAGE ?=
 ## BUNDLE (none): folder for a set-up without a network; docs/offline.md
 BUNDLE ?=
 ## PYTHON (found): interpreter to make .venv from, CPython 3.8 to 3.10
@@ -54,6 +62,8 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(PRECISION),--precision $(call quote,$(PRECISION))) \
 	$(if $(filter-out 0,$(PLAN)),--plan) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))
+# A path with spaces in it is one, if there is such a file; else spaces separate several.
+INPUTS = $(if $(shell test -e $(call quote,$(INPUT)) && echo 1),$(call quote,$(INPUT)),$(foreach one,$(INPUT),$(call quote,$(one))))
 ROOT_OPTION = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT)))
 
 # The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
@@ -76,7 +86,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data audit claims readme report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data predict audit claims readme verify report demo bench kill-and-resume queue bundle test lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -119,6 +129,10 @@ $(foreach paper,$(PAPERS),$(eval $(call paper_rules,$(paper))))
 data: setup ## find or download every data set, and go on after one that cannot be had
 	@$(MODULE) common.datasets.manifests --all $(ROOT_OPTION)
 
+predict: setup ## segment your own images with a trained network: PAPER= INPUT= OUT=, perhaps RUN=
+	@$(foreach name,PAPER INPUT OUT,$(if $($(name)),,$(error $(name) is missing: make predict PAPER=tnbc_linknet INPUT=images OUT=results)))$(MEDSEG) predict \
+		$(call quote,$(PAPER)) $(INPUTS) --out $(call quote,$(OUT)) $(if $(RUN),--run $(call quote,$(RUN)))
+
 audit: setup ## check the published numbers of all papers: no data, seconds
 	@$(MEDSEG) audit --csv results/audit.csv
 
@@ -127,6 +141,12 @@ claims: setup ## what the papers conclude, with our verdicts
 
 readme: setup ## bring the tables in the README files up to date with results/
 	@$(MODULE) common.results.readme
+
+verify: setup ## check that results, README and report follow from what is kept; with DATA_ROOT from predictions
+	@$(MEDSEG) verify $(ROOT_OPTION)
+	@$(MODULE) common.published.audit --csv results/audit.csv --check
+	@$(MODULE) common.results.readme --check
+	@$(MODULE) common.report.html --check
 
 report: setup ## write results/index.html: every published number beside ours
 	@$(MEDSEG) report
@@ -164,7 +184,7 @@ bundle: ## collect packages, data and weights for a set-up without a network
 		$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS)))
 
 test: setup ## the tests; DATA_ROOT adds those that read real images
-	@$(MODULE) pytest --numprocesses 2 --dist loadfile
+	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(if $(filter-out 0,$(COVERAGE)),--cov --cov-report=term-missing)
 
 lint: setup ## style, likely bugs and types, by ruff and mypy
 	@$(MODULE) ruff check .

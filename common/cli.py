@@ -120,6 +120,9 @@ class Request:
         return values
 
 
+DEFAULT_REQUEST = Request()
+
+
 def parse_training(
     profiles: Mapping[str, ConfigType], prog: str, words: Optional[Sequence[str]] = None
 ) -> Training[ConfigType]:
@@ -179,7 +182,7 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 
 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
-    def command(request: tyro.conf.OmitArgPrefixes[Request] = Request()) -> None:  # noqa: B008  frozen
+    def command(request: tyro.conf.OmitArgPrefixes[Request] = DEFAULT_REQUEST) -> None:
         check_request(request)
         if not request.plan:
             cuda.announce()

@@ -127,16 +127,16 @@ def read_yaml(path: Path | str) -> Any:
         raise InputError(f"{path}: not valid YAML ({on_one_line(str(error))})") from None
 
 
+def _is_plain(resolver: Tuple[str, Any]) -> bool:
+    """Whether a resolver is of a plain type: dates, merge keys and the like stay texts."""
+    return resolver[0].rpartition(":")[2] in ("bool", "float", "int", "null")
+
+
 class _PlainLoader(yaml.SafeLoader):
     """YAML as the project writes it. Everything else is a ValueError or a YAMLError."""
 
-    # Dates, merge keys and the like are no data types here: they stay texts.
     yaml_implicit_resolvers = {
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if tag.rpartition(":")[2] in ("bool", "float", "int", "null")
-        ]
+        first: list(filter(_is_plain, resolvers))
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

@@ -1,7 +1,7 @@
 """The command `medseg`: every paper's training, tables and figures under one name.
 
 It checks its words before anything is imported that takes long, then runs the module that does the
-work: `medseg table PAPER TABLE …` is `python -m reproductions.PAPER.eval TABLE …`.
+work: `medseg table PAPER TABLE …` is `.venv/bin/python -m reproductions.PAPER.eval TABLE …`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import runpy
 import shutil
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tyro
 
@@ -30,18 +31,31 @@ class Command(NamedTuple):
     run: Callable[[List[str]], None]
 
 
+@dataclass(frozen=True)
+class Verify:
+    """Check that tables follow from the scores per image kept beside them and verdicts from the
+    tables; with the data, that these scores follow from the packed predictions.
+    """
+
+    papers: tyro.conf.Positional[Tuple[str, ...]] = ()
+    """Papers to check; all by default."""
+    data_root: Optional[Path] = None
+    """Folder that holds the data sets; without it predictions are not scored."""
+    results_root: Path = PROJECT / "results"
+    """Folder of the tables."""
+
+
 def list_papers(words: List[str]) -> None:
     """Print every paper with its tables and figures."""
     width = min(shutil.get_terminal_size().columns, 100)
     for paper in reproductions.names():
         print(paper)
         for name, target in reproductions.targets(paper).items():
-            make = f"make {reproductions.short_name(paper)}-{name}"
-            text = f"{target.sentence} ({make})"
-            indent = " " * 15
-            lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-            lines[0] = f"  {name:<12} {lines[0].strip()}"
-            print("\n".join(lines))
+            # A command stays on one line, so that it can be copied.
+            text = f"{target.sentence} (make\0{target.target})"
+            lines = textwrap.wrap(text, width - 15, break_on_hyphens=False)
+            for heading, line in zip([name, *[""] * len(lines)], lines):
+                print(f"  {heading:<12} {line}".replace("\0", " "))
 
 
 def train(words: List[str]) -> None:
@@ -54,7 +68,7 @@ def train(words: List[str]) -> None:
 
 
 def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
-    """Regenerate a table or figure of a paper."""
+    """Regenerate a table or figure of a paper; the words are PAPER NAME and options."""
     paper, rest = _paper(words, verb)
     known = {
         name: target.sentence
@@ -65,18 +79,40 @@ def regenerate(words: List[str], kinds: Sequence[str], verb: str) -> None:
         print(f"usage: medseg {verb} {paper} NAME [OPTIONS]\n")
         for name, sentence in known.items():
             print(f"  {name:<12} {sentence}")
+        if verb == "table":
+            print("\n--format markdown|latex prints what results/ holds and trains nothing")
         return
     name, options = rest[0], rest[1:]
     if name not in known:
         raise InputError(f"medseg {verb} {paper} {name}: expected one of {', '.join(known)}")
-    request = tyro.cli(
-        tyro.conf.OmitArgPrefixes[cli.Request],
-        args=options,
-        prog=f"medseg {verb} {paper} {name}",
-        description=known[name],
-    )
+    _evaluate(paper, name, options, f"medseg {verb} {paper} {name}", known[name])
+
+
+def regenerate_only(words: List[str], name: str) -> None:
+    """Call the command of a paper that has the verb's name; the words are PAPER and options."""
+    paper, options = _paper(words, name)
+    known = reproductions.targets(paper)
+    if name not in known:
+        raise InputError(f"medseg {name} {paper}: this paper declares none")
+    _evaluate(paper, name, options, f"medseg {name} {paper}", known[name].sentence)
+
+
+def _evaluate(paper: str, name: str, options: List[str], prog: str, sentence: str) -> None:
+    """Check the options, then run an eval.py."""
+    request_type = tyro.conf.OmitArgPrefixes[cli.Request]
+    request = tyro.cli(request_type, args=options, prog=prog, description=sentence)
     cli.check_request(request)
-    _run(f"reproductions.{paper}.eval", rest)
+    _run(f"reproductions.{paper}.eval", [name, *options])
+
+
+def table(words: List[str]) -> None:
+    """Regenerate a table, or with --format print what results/ holds of it."""
+    if any(word.partition("=")[0] == "--format" for word in words):
+        from common.results import export as exporting  # not at the top: it takes a second
+
+        exporting.print_table([_paper(words, "table")[0], *words[1:]])
+    else:
+        regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table")
 
 
 def find_data(words: List[str]) -> None:
@@ -88,11 +124,13 @@ def find_data(words: List[str]) -> None:
 
 def predict(words: List[str]) -> None:
     """Predict images with a trained network of a paper."""
-    from common.prediction import command, predict  # not at the top: other commands need it not
-
     paper, rest = _paper(words, "predict")
+    from common.prediction import command  # not at the top: other commands do not need it
+
     options = command.parse(paper, rest)
     command.choose_device(options.device)
+    from common.prediction import predict
+
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     if options.cluster:
         from common.prediction import cluster, finished_runs
@@ -105,9 +143,9 @@ def predict(words: List[str]) -> None:
 
 def evaluate(words: List[str]) -> None:
     """Score a folder of masks that any tool has made."""
+    paper, rest = _paper(words, "evaluate")
     from common.prediction import evaluate as evaluation
 
-    paper, rest = _paper(words, "evaluate")
     options = evaluation.parse(paper, rest)
     scoring = importlib.import_module(f"reproductions.{paper}.mask_scoring").scoring
     evaluation.run(paper, options, scoring)
@@ -121,6 +159,27 @@ def export(words: List[str]) -> None:
     paper = exporting.paper_of(options.run, reproductions.names())
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     exporting.run(options, predictor.load)
+
+
+def verify(words: List[str]) -> None:
+    """Check that results follow from what is kept beside them."""
+    options = tyro.cli(Verify, args=words, prog="medseg verify", description=Verify.__doc__)
+    papers = options.papers or tuple(reproductions.names())
+    unknown = [name for name in papers if name not in reproductions.names()]
+    if unknown:
+        raise InputError(f"medseg verify {unknown[0]}: expected one of {reproductions.names()}")
+    from common.results import verify as verifying  # not at the top: it imports TensorFlow
+
+    problems: List[str] = []
+    for name in papers:
+        paper = importlib.import_module(f"reproductions.{name}.eval").paper
+        found = list(verifying.without_data(paper, options.results_root))
+        if options.data_root is not None:
+            found += verifying.with_data(paper, options.results_root, options.data_root)
+        print(f"{name}: {len(found) or 'no'} problem{'s' * (len(found) != 1)}")
+        problems += found
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 def deposit(words: List[str]) -> None:
@@ -147,12 +206,12 @@ COMMANDS: Dict[str, Command] = {
     "train": Command("PAPER [OPTIONS]", "train one network, or resume it", train),
     "table": Command(
         "PAPER TABLE [OPTIONS]",
-        "train what is missing, evaluate, compare with the paper",
-        lambda words: regenerate(words, ("table", "percent_table", "counts", "breakdown"), "table"),
+        "train what is missing, evaluate and judge",
+        table,
     ),
     "figure": Command(
         "PAPER FIGURE [OPTIONS]",
-        "draw a figure of the paper from its networks",
+        "draw a figure of the paper",
         lambda words: regenerate(words, ("figure",), "figure"),
     ),
     "predict": Command("PAPER INPUT… --out DIR", "predict images of your own", predict),
@@ -163,13 +222,13 @@ COMMANDS: Dict[str, Command] = {
     ),
     "readings": Command(
         "PAPER [OPTIONS]",
-        "how far what the paper leaves open moves its table",
-        lambda words: regenerate([*words[:1], "readings", *words[1:]], ("readings",), "readings"),
+        "how far what a paper leaves open moves it",
+        lambda words: regenerate_only(words, "readings"),
     ),
     "leakage": Command(
         "PAPER [OPTIONS]",
         "what leakage is worth, on the same test images",
-        lambda words: regenerate([*words[:1], "leakage", *words[1:]], ("leakage",), "leakage"),
+        lambda words: regenerate_only(words, "leakage"),
     ),
     "compare": Command(
         "FILE.csv --paper --table",
@@ -177,10 +236,13 @@ COMMANDS: Dict[str, Command] = {
         module("common.results.compare"),
     ),
     "audit": Command(
-        "", "check the published numbers against arithmetic", module("common.published.audit")
+        "", "hold published numbers against arithmetic", module("common.published.audit")
     ),
     "claims": Command(
         "[PAPER …]", "judge what the papers conclude", module("common.results.conclusions")
+    ),
+    "verify": Command(
+        "[PAPER …] [--data-root DIR]", "check that the results follow from what is kept", verify
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
     "runs": Command(

@@ -19,7 +19,7 @@ STATED = set(
     )
 )
 TABLES = {
-    f"{reproductions.short_name(paper)}-{name}": (paper, name)
+    target.target: (paper, name)
     for paper in reproductions.names()
     for name, target in reproductions.targets(paper).items()
     if target.kind in ("table", "percent_table")

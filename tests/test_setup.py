@@ -93,6 +93,35 @@ def test_variables_reach_the_command_as_options_with_their_spaces():
     assert commands("tnbc-table1", environment={**ENVIRONMENT, **settings}) == expected
 
 
+PREDICT = [".venv/bin/python", "-m", "reproductions.command", "predict", "tnbc_linknet"]
+
+
+@pytest.mark.parametrize(
+    ("given", "inputs"),
+    [
+        ("a b/it's.png", ["a b/it's.png"]),  # there is such a file
+        ("a.png b/it's.png", ["a.png", "b/it's.png"]),
+        ("$$HOME/*.png", ["$HOME/*.png"]),
+    ],
+)
+def test_images_reach_predict_as_they_are_called(tmp_path, given, inputs):
+    project = ready_project(tmp_path)
+    (project / "a b").mkdir()
+    (project / "a b/it's.png").touch()
+    words = ["PAPER=tnbc_linknet", f"INPUT={given}", "OUT=o ut", "RUN=r un"]
+    expected = [*PREDICT, *inputs, "--out", "o ut", "--run", "r un"]
+    lines = make("-n", "predict", *words, cwd=project).stdout.replace("\\\n", " ").splitlines()
+    assert shlex.split(lines[-1]) == expected
+
+
+@pytest.mark.parametrize("missing", ["PAPER", "INPUT", "OUT"])
+def test_predict_names_what_it_misses_in_one_line(tmp_path, missing):
+    words = [f"{name}=x" for name in ("PAPER", "INPUT", "OUT") if name != missing]
+    done = make("predict", *words, cwd=ready_project(tmp_path))
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and f"{missing} is missing" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "seen"), [([], "unset"), (["DATA_ROOT="], "unset"), (["DATA_ROOT=/a b"], "/a b")]
 )

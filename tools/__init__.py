@@ -1,3 +1,3 @@
-"""What serves the developer: `python -m tools.…`."""
+"""What serves the developer: `.venv/bin/python -m tools.…`."""
 
 import common  # noqa: F401  before what takes long: Ctrl-C then ends in one line

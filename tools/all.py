@@ -30,10 +30,11 @@ def targets() -> Iterator[Target]:
     """The tables and figures of all papers."""
     for name in reproductions.names():
         paper = importlib.import_module(f"reproductions.{name}.eval").paper
-        kinds = {one.name: one.kind for one in reproductions.targets(name).values()}
+        declared = reproductions.targets(name)
         for target in paper.targets.values():
-            if kinds[target.name] in KINDS:
-                yield replace(target, name=f"{reproductions.short_name(name)}-{target.name}")
+            command = declared[target.name]
+            if command.kind in KINDS:
+                yield replace(target, name=command.target)
 
 
 def each(run: Callable[[Target], None]) -> List[str]:

@@ -1,8 +1,8 @@
 """The part of `make bundle` that needs packages: copying the data sets and encoder weights at hand.
 
-`requirements/bundle.sh`, which collects the packages and lists the checksums, calls `python -m
-tools.bundle FOLDER`. Data sets go to FOLDER/data, a data root; files of Keras' cache to
-FOLDER/keras/models; other weights to FOLDER/weights.
+`requirements/bundle.sh`, which collects the packages and lists the checksums, calls
+`.venv/bin/python -m tools.bundle FOLDER`. Data sets go to FOLDER/data, a data root; files of Keras'
+cache to FOLDER/keras/models; other weights to FOLDER/weights.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def copy_weights(path: Path, folder: Path) -> Path:
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
     """Command line: copy what is at hand into a bundle, and name what is left out and why."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bundle", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog=".venv/bin/python -m tools.bundle", description=main.__doc__
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument(
         "--data-root", type=Path, help="folder that holds the data sets; by default data/"

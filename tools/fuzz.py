@@ -110,7 +110,7 @@ def _phantom_files(paper: str, pattern: str) -> Callable[[Path], List[Path]]:
 
 
 def _via() -> Read:
-    from reproductions.brain_tumour_mask_rcnn import annotations
+    from reproductions.brain_tumour_mask_rcnn import annotation_files as annotations
 
     def read(path: Path) -> None:
         for polygons in annotations.read(path).values():
@@ -120,7 +120,7 @@ def _via() -> Read:
 
 
 def _brecahad() -> Read:
-    from reproductions.brecahad_slicing import annotations
+    from reproductions.brecahad_slicing import annotation_files as annotations
 
     return annotations.centres
 
@@ -140,7 +140,7 @@ def _npz(folder: Path) -> List[Path]:
 def _npz_reader() -> Read:
     from reproductions.polyp_unet import data
 
-    return data._unpack
+    return data.unpack
 
 
 def _h5(folder: Path) -> List[Path]:

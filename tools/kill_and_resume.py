@@ -271,7 +271,7 @@ def table(outcomes: List[Outcome]) -> Table:
 @exits_cleanly
 def main() -> None:
     """Kill and compare from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.kill_and_resume")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.kill_and_resume")
     unknown = set(options.papers) - set(reproductions.names())
     if unknown:
         raise InputError(f"--papers {' '.join(sorted(unknown))}: no such paper")

@@ -24,6 +24,7 @@ from common.datasets import manifests
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
 from common.results import terminal
+from common.results.commands import short_name
 from common.training import runs
 
 
@@ -138,7 +139,7 @@ def show(entries: List[Entry]) -> None:
                 left = "?"
         used = sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file())
         grid.add_row(
-            f"{reproductions.short_name(entry.paper)} {entry.folder.name}",
+            f"{short_name(entry.paper)} {entry.folder.name}",
             entry.state,
             f"{entry.done}/{entry.epochs}",
             left,
@@ -184,7 +185,7 @@ def _is_held(folder: Path) -> bool:
 @exits_cleanly
 def main() -> None:
     """Run or show the queue from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.queue")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.queue")
     entries = read(options)
     if options.status:
         show(entries)

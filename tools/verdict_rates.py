@@ -1,8 +1,8 @@
 """How often verdicts are wrong, and how often they see a difference that is there.
 
-`python -m tools.verdict_rates` prints the tables of docs/verdicts.md and draws its picture. A score
-varies from run to run by test luck (which images are drawn) and by training luck (initial weights,
-order). Both are normal here.
+`.venv/bin/python -m tools.verdict_rates` prints the tables of docs/verdicts.md and draws its
+picture. A score varies from run to run by test luck (which images are drawn) and by training luck
+(initial weights, order). Both are normal here.
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ def rows() -> List[str]:
         wrong = _percents(rate.differs for rate in same)
         lines.append(f"| {n} | {outside} | {wrong} |")
     for n in SEEDS:
-        seen = [
-            _percents(rates(simulate(n, luck, shift), resolution).differs for luck in TRAINING_LUCK)
-            for shift, resolution in ((3, RESOLUTION), (3, 1), (5, RESOLUTION))
-        ]
-        lines.append(f"| {n} | {' | '.join(seen)} |")
+        columns = []
+        for shift, resolution in ((3, RESOLUTION), (3, 1), (5, RESOLUTION)):
+            moved = [rates(simulate(n, luck, shift), resolution) for luck in TRAINING_LUCK]
+            columns.append(_percents(rate.differs for rate in moved))
+        lines.append(f"| {n} | {' | '.join(columns)} |")
     return lines
 
 

@@ -7,7 +7,7 @@ same test images is what the leak is worth.
 
 from __future__ import annotations
 
-from typing import Hashable, List, Mapping, Sequence
+from typing import Dict, Hashable, List, Mapping, Sequence
 
 import numpy as np
 
@@ -48,7 +48,9 @@ def leakage_split(
         False
     """
     rng = np.random.default_rng((seed, 7))
-    members = {group: [i for i in ids if groups[i] == group] for group in groups.values()}
+    members: Dict[Hashable, List[str]] = {}
+    for sample_id in ids:
+        members.setdefault(groups[sample_id], []).append(sample_id)
     wanted = round(test_fraction * len(ids))
     test: List[str] = []
     rest: List[str] = []

@@ -1,8 +1,8 @@
 """Finding a data set on this machine, or downloading it, and making sure that it is the right one.
 
-`python -m common.datasets.manifests tnbc` prints where a data set lies and what it is; of several
-names it takes the first that is there. Without a name it lists all data sets, `--all` fetches them.
-What is expected of each stands in `data_manifests/<name>.yaml`.
+`.venv/bin/python -m common.datasets.manifests tnbc` prints where a data set lies and what it is; of
+several names it takes the first that is there. Without a name it lists all data sets, `--all`
+fetches them. What is expected of each stands in `data_manifests/<name>.yaml`.
 """
 
 from __future__ import annotations
@@ -380,7 +380,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     Without a name: list all data sets, and where they come from.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m common.datasets.manifests", description=main.__doc__
+        prog=".venv/bin/python -m common.datasets.manifests", description=main.__doc__
     )
     parser.add_argument(
         "names", nargs="*", metavar="name", help="a file of data_manifests, without .yaml"

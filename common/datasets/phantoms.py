@@ -116,12 +116,12 @@ def _nuclei(
         shape = cv2.fillPoly(
             np.zeros((size, size), np.uint8),
             [np.stack([x, y], axis=-1).round().astype(np.int32)],
-            1,
+            (1,),
         )
         # Annotators draw a line of background between neighbours; a few touch all the same.
         taken = (labels > 0).astype(np.uint8)
         taken = taken if rng.uniform() < 0.1 else cv2.dilate(taken, np.ones((3, 3), np.uint8))
-        free = (shape > 0) & (taken == 0)
+        free = (np.asarray(shape) > 0) & (np.asarray(taken) == 0)
         if free.sum() > 0.85 * shape.sum():
             labels[free] = labels.max() + 1
     return labels
@@ -165,4 +165,5 @@ def lesion_outline(
         centre[1] + radius / stretch * outline * np.sin(turns),
     )
     points = np.stack([x, y], axis=-1).round().astype(np.int32)
-    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], 1).astype(bool)
+    filled = cv2.fillPoly(np.zeros((size, size), np.uint8), [points], (1,))
+    return np.asarray(filled).astype(bool)

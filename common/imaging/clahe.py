@@ -41,6 +41,8 @@ def clahe(
     Raises:
         ValueError: another image, a masked array, a setting outside its bounds or NaN.
 
+    The defaults are OpenCV's usual values; what a paper takes stands in its config.py.
+
     Source: K. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV,
     1994.
 

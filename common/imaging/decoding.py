@@ -7,10 +7,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import BinaryIO, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from common.imaging.limits import LARGE, MOST_FRAMES, MOST_PIXELS
 
 AS_STORED = "as stored"  # instead of a mapping to 8 bits
 Source = Union[Path, bytes]  # a file, or its content
-Frame = Union[int, str, None]
+Frame = Union[int, str, Sequence[int], None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Options:
     """What is wanted of a file.
 
     Args:
-        frame: number from 1, "all", None for the only one, or "count" for none but their number.
+        frame: number from 1, several of them in order, "all", None for the only one, or "count" for
+            none but their number.
         grey_range: for values of more than 8 bits; None for the format's rule.
         raw: values as stored instead of bytes, for masks; colours are converted all the same.
         most_pixels: of all frames together; None for the format's own limit.
@@ -64,9 +66,11 @@ class Options:
             if count != 1:
                 raise InputError(f"{name}: expected one image, got {count} {kind}{more}; {hint}")
             return [0]
-        if not isinstance(self.frame, int) or not 1 <= self.frame <= count:
-            raise InputError(f"{name}: no frame {self.frame} among its {count} {kind}; {hint}")
-        return [self.frame - 1]
+        numbers = self.frame if isinstance(self.frame, (list, tuple)) else [self.frame]
+        for number in numbers:
+            if not isinstance(number, int) or not 1 <= number <= count:
+                raise InputError(f"{name}: no frame {number} among its {count} {kind}; {hint}")
+        return [number - 1 for number in numbers]
 
 
 class Mapping(NamedTuple):
@@ -81,15 +85,17 @@ class Decoded(NamedTuple):
     """What a reader gives.
 
     `pixels` are (n, H, W, C) for n chosen frames, with C 1 or 3, or 4 for a mapped file, as stored:
-    not turned by `orientation`. `levels` says how their values became bytes.
+    not turned by `orientation`. Those of a large file lie where `mapping` says. `levels` says how
+    their values became bytes, for each or for all.
     """
 
-    pixels: Union[np.ndarray, Mapping]
+    pixels: np.ndarray
     frames: int
-    levels: str = AS_STORED
+    levels: Tuple[str, ...] = (AS_STORED,)
     orientation: int = 1
     uneven_alpha: bool = False
     spacing: Optional[Tuple[float, float]] = None  # of rows and of columns, in mm
+    mapping: Optional[Mapping] = None
 
 
 def count_only(frames: int) -> Decoded:
@@ -143,8 +149,8 @@ def names_damage(name: str, kind: str = "damaged or truncated image") -> Iterato
 
 
 def _reason(error: BaseException) -> str:
-    """The message of an error in one short line."""
-    text = getattr(error, "strerror", None) or str(error)
+    """The message of an error in one short line, without the names of objects in memory."""
+    text = getattr(error, "strerror", None) or re.sub(r" <[^<>]* at 0x\w+>", "", str(error))
     return " ".join(text.split())[:200] or type(error).__name__
 
 

@@ -45,7 +45,7 @@ def read(source: Source, name: str, options: Options) -> Decoded:
             image, how = _to_bytes(pixels, file.elements, layout, number, options, name)
             images.append(image)
             told.append(how)
-        return Decoded(stacked(images), count, "; ".join(dict.fromkeys(told)), spacing=spacing)
+        return Decoded(stacked(images), count, tuple(told), spacing=spacing)
 
 
 def _to_bytes(
@@ -65,7 +65,7 @@ def _to_bytes(
     if bits == 8:
         return pixels.astype(np.uint8), AS_STORED
     wanted = options.grey_range if bits > 8 else None
-    low, high, told = 0, (1 << bits) - 1, f"full range of {bits} bits, 0 to {(1 << bits) - 1}"
+    low, high, told = 0.0, float(2**bits - 1), f"full range of {bits} bits, 0 to {2**bits - 1}"
     if wanted is not None:
         low, high, told = levels.choose(pixels, bits, wanted, name)
     return levels.mapped(pixels, lambda values: levels.to_bytes(values, low, high)), told

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from typing import BinaryIO, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple, cast
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -38,11 +39,14 @@ class PixelData(NamedTuple):
     length: int
 
 
+NO_PIXELS = PixelData("", "", 0, 0)
+
+
 class File(NamedTuple):
     """A parsed DICOM file: its elements before the pixels, and where the pixels lie."""
 
     elements: Dataset
-    pixels: Optional[PixelData]
+    pixels: PixelData
     stream: BinaryIO
 
 
@@ -68,18 +72,20 @@ def parse(stream: BinaryIO, name: str) -> File:
     """
     stream, meta = _inflated(stream, name)
     bounded = _Bounded(stream)
+    source = cast(BinaryIO, bounded)  # of which pydicom uses what there is
     found: List[Tuple[int, Optional[str], int]] = []
 
-    def stop_when(tag: Tuple[int, int], vr: Optional[str], length: int) -> bool:
+    def stop_when(tag: BaseTag, vr: Optional[str], length: int) -> bool:
         if int(tag) in _PIXELS:
             found.append((int(tag), vr, length))
         return bool(found)
 
     try:
+        elements: Dataset
         if meta is None:
-            elements = read_partial(bounded, stop_when, force=True)
+            elements = read_partial(source, stop_when, force=True)
         else:
-            elements = read_dataset(bounded, False, True, stop_when=stop_when)
+            elements = read_dataset(source, False, True, stop_when=stop_when)
             elements.file_meta = meta
             elements.is_implicit_VR, elements.is_little_endian = False, True
     finally:  # pydicom takes the end for that of the file, or for damage
@@ -90,7 +96,7 @@ def parse(stream: BinaryIO, name: str) -> File:
         plain = ImplicitVRLittleEndian if elements.is_implicit_VR else plain
         elements.file_meta.TransferSyntaxUID = plain
     if not found:
-        return File(elements, None, stream)
+        return File(elements, NO_PIXELS, stream)
     tag, vr, length = found[0]
     start = stream.tell() + (12 if vr in _LONG_VRS else 8)
     return File(elements, PixelData(_PIXELS[tag], vr or "OW", start, length), stream)
@@ -128,9 +134,11 @@ def number(elements: Dataset, keyword: str, name: str) -> Optional[float]:
 def whole(elements: Dataset, keyword: str, name: str, default: Optional[int] = None) -> int:
     """A whole number. Raises InputError where it is absent without a default."""
     found = number(elements, keyword, name)
-    if found is None and default is None:
+    if found is not None:
+        return int(found)
+    if default is None:
         raise InputError(f"{name}: not a readable DICOM image ({keyword} is missing)")
-    return default if found is None else int(found)
+    return default
 
 
 def text(elements: Dataset, keyword: str, name: str) -> str:
@@ -178,7 +186,7 @@ def spacing(elements: Dataset, name: str) -> Optional[Tuple[float, float]]:
     return found[0], found[1]
 
 
-def _value(elements: Dataset, keyword: str, name: str) -> object:
+def _value(elements: Dataset, keyword: str, name: str) -> Any:
     try:
         return elements.get(keyword)
     except Exception as error:  # unknown VRs, values that are none of their VR, damaged sequences

@@ -165,7 +165,7 @@ def _range(
         ends, told = (seen.min(), seen.max()), "lowest and highest value"
     else:
         ends, told = levels.percentiles(seen[:, None], wanted), f"percentiles {wanted}"
-    ends = modality(np.array(ends).astype(seen.dtype))
-    low, high = float(min(ends)), float(max(ends))
+    seen_as = modality(np.array(ends).astype(seen.dtype))
+    low, high = float(seen_as.min()), float(seen_as.max())
     told = f"{told} of the frame without padding, {low:g} to {high:g}"
     return lambda values: to_bytes(values, low, high), told

@@ -65,7 +65,7 @@ def check_kind(file: File, name: str) -> None:
     modality = text(elements, "Modality", name)
     if modality in _NO_IMAGES:
         raise InputError(f"{name}: {_NO_IMAGES[modality]} in DICOM, expected an image")
-    if file.pixels is None:
+    if not file.pixels.keyword:
         what = elements.get("SOPClassUID") or elements.file_meta.get("MediaStorageSOPClassUID")
         what = getattr(what, "name", "") or modality or "of an unknown kind"
         raise InputError(f"{name}: not a readable DICOM image (without pixels: {what})")

@@ -21,7 +21,7 @@ _COLOURS = ("Red", "Green", "Blue")
 def grey(lut: Dataset, elements: Dataset, layout: Layout, name: str) -> Tuple[int, np.ndarray]:
     """The value that the first entry is for, and the entries, of an item of a LUT sequence."""
     count, first, _ = _descriptor(lut, "LUTDescriptor", layout, name)
-    return first, _entries(lut.LUTData, count, elements.is_little_endian, name)
+    return first, _entries(lut.LUTData, count, bool(elements.is_little_endian), name)
 
 
 def bits(lut: Dataset, name: str) -> int:
@@ -44,7 +44,7 @@ def palette(elements: Dataset, layout: Layout, name: str) -> np.ndarray:
         colours = util.apply_color_lut(np.arange(first, first + count), elements)[..., :3]
     else:
         data = (elements.get(f"{prefix.format(colour)}Data") or b"" for colour in _COLOURS)
-        order = elements.is_little_endian
+        order = bool(elements.is_little_endian)
         colours = np.stack([_entries(table, count, order, name) for table in data], axis=-1)
     colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
     return colours[np.clip(np.arange(1 << layout.stored) - first, 0, count - 1)]
@@ -66,9 +66,11 @@ def _entries(
 ) -> np.ndarray:
     """The entries, int64 (count,), as bytes or words."""
     if isinstance(data, bytes):
-        words = "<u2" if little_endian else ">u2"
-        data = np.frombuffer(data, np.uint8 if len(data) < 2 * count else words)
-    entries = np.atleast_1d(np.asarray(data, np.int64))[:count]
+        words = np.dtype("<u2" if little_endian else ">u2")
+        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else words)
+    else:
+        entries = np.atleast_1d(np.asarray(data))
+    entries = entries.astype(np.int64)[:count]
     if len(entries) < count:
         raise InputError(
             f"{name}: a LUT of the DICOM file has {len(entries)} entries, expected {count}"

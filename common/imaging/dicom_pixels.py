@@ -62,10 +62,10 @@ def check_bits(values: np.ndarray, layout: Layout, name: str) -> None:
 
 def _unpack(file: File, layout: Layout, content: bytes, name: str) -> np.ndarray:
     if layout.syntax in JPEG_2000:
-        stream = jpeg2000.measure(content, name)
-        _check_stream(stream.width, stream.height, stream.bits, layout, name)
+        packed = jpeg2000.measure(content, name)
+        _check_stream(packed.width, packed.height, packed.bits, layout, name)
         pixels = _by_pydicom(file, layout, content)
-        if stream.transforms_colours:
+        if packed.transforms_colours:
             return pixels  # what had been transformed for packing, the decoder has turned back
         if layout.photometric == "YBR_RCT":
             raise InputError(f"{name}: a DICOM image of YBR_RCT colours that are not transformed")

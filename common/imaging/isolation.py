@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import resource
@@ -118,9 +119,8 @@ def _request(kind: str, source: Source, name: str, options: Options) -> bytes:
     """A request as one line of JSON, behind which the content of a file comes, if that is given."""
     fields = dataclasses.asdict(options)
     fields["scratch"] = options.scratch and str(options.scratch)
-    is_content = isinstance(source, bytes)
-    what = len(source) if is_content else str(source)
-    return json.dumps([kind, what, name, fields]).encode() + b"\n" + (source if is_content else b"")
+    what, content = (len(source), source) if isinstance(source, bytes) else (str(source), b"")
+    return json.dumps([kind, what, name, fields]).encode() + b"\n" + content
 
 
 def _unpacked(request: bytes) -> Tuple[str, Source, str, Options]:
@@ -135,12 +135,10 @@ def _unpacked(request: bytes) -> Tuple[str, Source, str, Options]:
 def _packed(decoded: Decoded) -> Tuple[dict, memoryview]:
     """Split what a reader gives into what fits into JSON, and the bytes of its pixels."""
     fields = decoded._asdict()
-    pixels = fields.pop("pixels")
-    if isinstance(pixels, Mapping):
-        return {**fields, "mapping": pixels}, memoryview(b"")
+    pixels: np.ndarray = fields.pop("pixels")
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     fields = {**fields, "dtype": pixels.dtype.str, "shape": pixels.shape}
-    return fields, memoryview(pixels.reshape(-1).view(np.uint8))
+    return fields, pixels.reshape(-1).view(np.uint8).data
 
 
 class _NoWork(Exception):
@@ -162,12 +160,14 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        assert self.process.stdin and isinstance(self.process.stdout, io.BufferedReader)
+        self.requests, self.answers = self.process.stdin, self.process.stdout
 
     def ask(self, kind: str, source: Source, name: str, options: Options) -> Decoded:
         try:
-            self.process.stdin.write(_request(kind, source, name, options))
-            self.process.stdin.flush()
-            answer = json.loads(self.process.stdout.readline())
+            self.requests.write(_request(kind, source, name, options))
+            self.requests.flush()
+            answer = json.loads(self.answers.readline())
         except (BrokenPipeError, ValueError):  # it has ended, and there is no answer
             if self.process.wait() == 0 and self.has_answered:
                 self._close()
@@ -176,18 +176,18 @@ class _Worker:
         self.has_answered = True
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["message"])
-        if "mapping" in answer:
-            path, offset, shape = answer.pop("mapping")
-            pixels = Mapping(path, offset, tuple(shape))
-        else:
-            pixels = np.empty(answer.pop("shape"), np.dtype(answer.pop("dtype")))
-            self._fill(memoryview(pixels.reshape(-1).view(np.uint8)), name)
-        spacing = answer.pop("spacing")
-        return Decoded(pixels, spacing=spacing and tuple(spacing), **answer)
+        pixels = np.empty(answer.pop("shape"), np.dtype(answer.pop("dtype")))
+        self._fill(pixels.reshape(-1).view(np.uint8).data, name)
+        if answer["mapping"]:
+            path, offset, shape = answer["mapping"]
+            answer["mapping"] = Mapping(path, offset, tuple(shape))
+        answer["levels"] = tuple(answer["levels"])
+        answer["spacing"] = answer["spacing"] and tuple(answer["spacing"])
+        return Decoded(pixels, **answer)
 
     def _fill(self, view: memoryview, name: str) -> None:
         while view:
-            count = self.process.stdout.readinto(view)
+            count = self.answers.readinto(view)
             if not count:
                 raise InputError(f"{name}: {self._reason_of_end()}")
             view = view[count:]
@@ -207,9 +207,9 @@ class _Worker:
         self._close()
 
     def _close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.requests.close()
+        self.answers.close()
 
 
 class _Pool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from PIL import Image
-
 from common.errors import InputError
 
 LARGE = 1 << 26  # pixels: larger TIFFs are read and written piece by piece
-MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # in memory, all frames asked for together
+MOST_PIXELS = 178_956_970  # as Pillow; in memory, all frames asked for together
 MOST_MAPPED = 1 << 32  # pixels of a TIFF that is read piece by piece
 MOST_BYTES = 1 << 31  # of a file that is read as a whole
 MOST_FRAMES = 1_000_000  # or pages, of any file

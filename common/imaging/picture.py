@@ -67,8 +67,8 @@ def read(source: Source, name: str, options: Options, kind: str) -> Decoded:
             image.seek(number)
             image.load()
             arrays.append(_pixels(image, name))
-            uneven = uneven or (options.raw and _has_uneven_alpha(image))
-        return Decoded(stacked(arrays), frames, AS_STORED, _orientation(image), uneven)
+            uneven = uneven or (options.raw and has_uneven_alpha(image))
+        return Decoded(stacked(arrays), frames, (AS_STORED,), _orientation(image), uneven)
 
 
 def _content(source: Source, name: str) -> bytes:
@@ -104,7 +104,7 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
     raise InputError(f"{name}: an image of {kind}; convert it to RGB")
 
 
-def _has_uneven_alpha(image: Image.Image) -> bool:
+def has_uneven_alpha(image: Image.Image) -> bool:
     """Whether some pixels are more transparent than others."""
     if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
         return False
@@ -128,10 +128,10 @@ def _sixteen_bits(
         uneven = alpha.min() != alpha.max()
     orientation = _orientation(image)
     if options.raw:
-        return Decoded(pixels[None], 1, AS_STORED, orientation, uneven)
+        return Decoded(pixels[None], 1, (AS_STORED,), orientation, uneven)
     low, high, told = levels.choose(pixels, 16, options.grey_range, name)
     bytes_ = levels.mapped(pixels, lambda values: levels.to_bytes(values, low, high))
-    return Decoded(bytes_[None], 1, told, orientation, uneven)
+    return Decoded(bytes_[None], 1, (told,), orientation, uneven)
 
 
 def _orientation(image: Image.Image) -> int:

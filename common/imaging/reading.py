@@ -12,19 +12,19 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
-from typing import Optional, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from common.errors import InputError
 from common.imaging import formats, isolation, limits, readers
-from common.imaging.decoding import AS_STORED, Decoded, Frame, Mapping, Options, Source, open_file
+from common.imaging.decoding import AS_STORED, Decoded, Frame, Options, Source, open_file
 from common.imaging.levels import GreyRange
-from common.imaging.limits import TooManyPixels
+from common.imaging.limits import TooManyPixels as TooManyPixels
 from common.imaging.listing import shown
 from common.imaging.orientation import check_upright, upright
 
-__all__ = ["LoadedImage", "TooManyPixels", "count_frames", "decode", "pixel_area", "read"]
+_TOGETHER = 1 << 24  # pixels of frames that are read at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read(
 
     Args:
         source: a file, or its content.
-        frame: the page or frame, from 1, or "all"; None where there is but one.
+        frame: the page or frame, from 1, "all", or several in order; None where there is but one.
         grey_range: the values that become black and white, for images of more than 8 bits; None
             for the full range and, in DICOM files, what the file says.
         name: what messages call it; by default the file.
@@ -81,25 +81,50 @@ def read(
     name = name or ("image" if isinstance(source, bytes) else shown(source))
     options = Options(frame, grey_range, most_pixels=most_pixels)
     kind, decoded = decode_source(source, name, options)
-    pixels = decoded.pixels
+    levels = "; ".join(dict.fromkeys(decoded.levels))
     if annotated:
         check_upright(name, decoded.orientation)
-        if decoded.levels != AS_STORED:
+        if levels != AS_STORED:
             raise InputError(
                 f"{name}: expected 8 bits per channel in an image with annotations, whose mapping "
-                f"to bytes nobody would record ({decoded.levels}); convert it"
+                f"to bytes nobody would record ({levels}); convert it"
             )
+    is_one = frame is None or isinstance(frame, int)
+    return _loaded(kind, decoded, decoded.pixels[0] if is_one else decoded.pixels, levels)
+
+
+def read_frames(
+    path: Path, numbers: Sequence[int], grey_range: Optional[GreyRange] = None
+) -> Iterator[Union[LoadedImage, InputError]]:
+    """Read frames, from 1 and in order, each as `read` does, and give them or what it raises.
+
+    The file is opened for many frames at once, of which memory holds few; and for each where one of
+    them cannot be had.
+    """
+    name, alone = shown(path), False
+    rest, together = list(numbers), 1
+    while rest:
+        chunk, rest = rest[:together], rest[together:]
+        try:
+            kind, decoded = decode_source(path, name, Options(chunk, grey_range))
+        except InputError as error:
+            if len(chunk) == 1:
+                yield error
+            else:
+                rest, together, alone = chunk + rest, 1, True
+            continue
+        for index, pixels in enumerate(decoded.pixels):
+            levels = decoded.levels[index if len(decoded.levels) > 1 else 0]
+            yield _loaded(kind, decoded, pixels, levels)
+        height, width = decoded.pixels.shape[1:3]
+        together = 1 if alone else max(_TOGETHER // (height * width), 1)
+
+
+def _loaded(kind: str, decoded: Decoded, pixels: np.ndarray, levels: str) -> LoadedImage:
     pixels = upright(pixels, decoded.orientation)
     if not isinstance(pixels, np.memmap):
         pixels = np.ascontiguousarray(pixels)
-    return LoadedImage(
-        pixels if frame == "all" else pixels[0],
-        kind,
-        decoded.levels,
-        decoded.frames,
-        decoded.orientation,
-        decoded.spacing,
-    )
+    return LoadedImage(pixels, kind, levels, decoded.frames, decoded.orientation, decoded.spacing)
 
 
 def read_any(path: Path | str, frame: Frame = None) -> np.ndarray:
@@ -112,16 +137,6 @@ def read_rgb(path: Path | str, annotated: bool = False) -> np.ndarray:
     return to_rgb(read(path, annotated=annotated).pixels)
 
 
-def decode(content: bytes, name: str, most_pixels: int, frame: Frame = None) -> np.ndarray:
-    """The pixels that `read` gives of an untrusted file in memory; nothing is written to disk.
-
-    Raises:
-        InputError: as `read` does; the message names it `name`.
-        TooManyPixels: it has more than `most_pixels`.
-    """
-    return read(content, frame, name=name, most_pixels=most_pixels).pixels
-
-
 def count_frames(source: Union[Path, str, bytes]) -> int:
     """How many pages or frames a file has, without decoding them. Raises InputError as `read`
     does.
@@ -130,17 +145,12 @@ def count_frames(source: Union[Path, str, bytes]) -> int:
     return decode_source(source, name, Options(frame="count"))[1].frames
 
 
-def pixel_area(content: bytes) -> Optional[float]:
-    """Area of a pixel in mm², where these are the bytes of a DICOM file with a usable PixelSpacing;
-    else None.
+def format_of(source: Source) -> str:
+    """The name in `formats.FORMATS` of a file or its content, or ""; raises InputError where it
+    cannot be opened.
     """
-    if formats.recognise(content[: formats.START]) != "DICOM":
-        return None
-    try:
-        decoded = isolation.run("DICOM", content, "image", Options(frame="count"))
-    except InputError:
-        return None
-    return decoded.spacing[0] * decoded.spacing[1] if decoded.spacing else None
+    name = "image" if isinstance(source, bytes) else shown(source)
+    return formats.recognise(_start(source, name))
 
 
 def to_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -173,8 +183,8 @@ def decode_source(
     with tempfile.TemporaryDirectory(prefix="medseg-") as scratch:
         options = dataclasses.replace(options, large=limits.LARGE, scratch=Path(scratch))
         decoded = isolation.run(kind, source, name, options)
-        if isinstance(decoded.pixels, Mapping):
-            path, offset, shape = decoded.pixels
+        if decoded.mapping:
+            path, offset, shape = decoded.mapping
             mapped = np.memmap(path or source, np.uint8, "r", offset, shape)
             decoded = decoded._replace(pixels=mapped)
     return kind, decoded

@@ -57,18 +57,25 @@ def read(source: Source, name: str, options: Options) -> Decoded:
         check_size(name, width, height * len(chosen), most)
         for page, _ in chosen:
             _check(page, stream, name)
-            if (page.shape, page.dtype) != (first.shape, first.dtype):
+            if _kind(page) != _kind(first):
                 raise InputError(
                     f"{name}: pages of several sizes or types; choose one with --frame N"
                 )
         isolation.allow(width * height * len(chosen))
-        if large:
-            pixels, levels = tiff_values.mapped(first, stream, name, options)
-            uneven = False
-        else:
-            pixels, levels, uneven = tiff_values.in_memory(chosen, stream, name, options)
         orientation = first.tags.valueof(TAG, UPRIGHT)
+        if large:
+            mapping, told = tiff_values.mapped(first, name, options)
+            return count_only(len(frames))._replace(
+                levels=(told,), orientation=orientation, mapping=mapping
+            )
+        pixels, levels, uneven = tiff_values.in_memory(chosen, stream, name, options)
         return Decoded(pixels, len(frames), levels, orientation, uneven)
+
+
+def _kind(page: tifffile.TiffPage) -> tuple:
+    """What pages that are read together have in common."""
+    orientation = page.tags.valueof(TAG, UPRIGHT)
+    return page.shape, page.dtype, page.photometric, page.compression, orientation
 
 
 def _frames(tiff: tifffile.TiffFile, name: str) -> Tuple[List[Frame], str]:
@@ -79,7 +86,7 @@ def _frames(tiff: tifffile.TiffFile, name: str) -> Tuple[List[Frame], str]:
     count = len(tiff.pages)
     if count > MOST_PAGES:
         raise InputError(f"{name}: a TIFF of {count} pages, expected at most {MOST_PAGES}")
-    pages = list(tiff.pages)
+    pages = [page.aspage() for page in tiff.pages]
     if tiff.is_svs:  # behind the slide come a thumbnail, its levels, a label and a photograph
         return [Frame(pages[0])], ""
     images = [Frame(page) for page in pages if not page.subfiletype & _UNSEEN] or [Frame(pages[0])]

@@ -25,21 +25,21 @@ _BAND = 1 << 24  # values converted, and bytes of tiles read, at once
 
 def in_memory(
     frames: List[Frame], stream: BinaryIO, name: str, options: Options
-) -> Tuple[np.ndarray, str, bool]:
+) -> Tuple[np.ndarray, Tuple[str, ...], bool]:
     """Read pages of one size and type.
 
     Returns:
-        (n, H, W, 1 or 3), uint8 or, if raw, as stored; how the values became bytes; and whether an
-        alpha channel has several values.
+        (n, H, W, 1 or 3), uint8 or, if raw, as stored; how the values of each became bytes; and
+        whether an alpha channel has several values.
     """
-    page = frames[0].page
-    _check_kind(page, name)
-    if page.compression in _FAX:
-        return stacked([_fax(frame.page, stream) for frame in frames]), AS_STORED, False
+    if frames[0].page.compression in _FAX:
+        return stacked([_fax(frame.page, stream) for frame in frames]), (AS_STORED,), False
     images, told, uneven = [], [], False
     for frame in frames:
+        page = frame.page
+        _check_kind(page, name)
         values = _values(frame, stream)
-        seen, extra = np.split(values, [_CHANNELS[page.photometric.name]], axis=-1)
+        seen, extra = np.split(values, [_CHANNELS[_kind(page)]], axis=-1)
         if tuple(page.extrasamples)[:1] in _ALPHA:
             uneven = uneven or bool(extra.min() != extra.max())
         if options.raw:
@@ -48,46 +48,46 @@ def in_memory(
         convert, how = _conversion(seen, page, name, options)
         images.append(convert(seen))
         told.append(how)
-    return stacked(images), "; ".join(dict.fromkeys(told)) or AS_STORED, uneven
+    return stacked(images), tuple(told) or (AS_STORED,), uneven
 
 
-def mapped(
-    page: tifffile.TiffPage, stream: BinaryIO, name: str, options: Options
-) -> Tuple[Mapping, str]:
+def mapped(page: tifffile.TiffPage, name: str, options: Options) -> Tuple[Mapping, str]:
     """Map a page where it lies, or unpack it into a file and map that; (1, H, W, C)."""
     _check_kind(page, name)
     if page.compression in _FAX:
         raise InputError(f"{name}: a large TIFF packed for fax; save it with deflate or LZW")
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     plain = page.dtype == np.uint8 and page.bitspersample == 8 and not _is_palette(page)
-    plain = plain and page.photometric.name != "MINISWHITE"
+    plain = plain and _kind(page) != "MINISWHITE"
     interleaved = samples == 1 or page.planarconfig == 1
     if plain and interleaved and page.is_contiguous and page.compression == 1:
         return Mapping("", page.dataoffsets[0], (1, height, width, samples)), AS_STORED
-    unpacked = _new_file(options.scratch / "unpacked", page.dtype, page.shape)
+    assert options.scratch
+    stored, converted_to = options.scratch / "unpacked", options.scratch / "converted"
+    unpacked = _new_file(stored, _dtype(page), page.shape)
     tifffile.TIFF.BUFFERSIZE = _BAND  # as an argument, not all versions take it
     page.asarray(out=unpacked, maxworkers=1)
     values = _interleaved(unpacked, page)
     if plain and interleaved:
-        return Mapping(str(options.scratch / "unpacked"), 0, (1, *values.shape)), AS_STORED
-    seen = values[..., : _CHANNELS[page.photometric.name]]
+        return Mapping(str(stored), 0, (1, *values.shape)), AS_STORED
+    seen = values[:, :, : _CHANNELS[_kind(page)]]
     convert, told = _conversion(seen, page, name, options)
     shape = (height, width, 3 if _is_palette(page) else seen.shape[-1])
-    converted = _new_file(options.scratch / "converted", np.dtype(np.uint8), shape)
+    converted = _new_file(converted_to, np.dtype(np.uint8), shape)
     rows = max(_BAND // (width * samples), 1)
     for start in range(0, height, rows):
         converted[start : start + rows] = convert(seen[start : start + rows])
-    os.unlink(options.scratch / "unpacked")
-    return Mapping(str(options.scratch / "converted"), 0, (1, *shape)), told
+    os.unlink(stored)
+    return Mapping(str(converted_to), 0, (1, *shape)), told
 
 
 def _check_kind(page: tifffile.TiffPage, name: str) -> None:
     """Raise InputError for a page whose values are not read as grey values or colours."""
-    colours = getattr(page.photometric, "name", str(page.photometric))
+    colours = _kind(page)
     bits = page.bitspersample
     if colours not in _CHANNELS:
-        known = {"SEPARATED": "colours for printing (CMYK)", "CIELAB": "L*a*b* colours"}
-        colours = known.get(colours, f"photometric interpretation {colours}")
+        kinds = {"SEPARATED": "colours for printing (CMYK)", "CIELAB": "L*a*b* colours"}
+        colours = kinds.get(colours, f"photometric interpretation {colours}")
         raise InputError(f"{name}: a TIFF of {colours}; convert it to RGB")
     if colours == "YCBCR" and page.compression not in _SAY_COLOURS:
         raise InputError(f"{name}: a TIFF of YCbCr colours that is not JPEG; convert it to RGB")
@@ -106,8 +106,18 @@ def _check_kind(page: tifffile.TiffPage, name: str) -> None:
         )
 
 
+def _kind(page: tifffile.TiffPage) -> str:
+    """The name of what the values show, or the number of what tifffile does not know."""
+    return getattr(page.photometric, "name", str(page.photometric))
+
+
+def _dtype(page: tifffile.TiffPage) -> np.dtype:
+    assert page.dtype is not None  # `_check_kind` has been there
+    return page.dtype
+
+
 def _is_palette(page: tifffile.TiffPage) -> bool:
-    return page.photometric.name == "PALETTE"
+    return _kind(page) == "PALETTE"
 
 
 def _values(frame: Frame, stream: BinaryIO) -> np.ndarray:
@@ -115,7 +125,7 @@ def _values(frame: Frame, stream: BinaryIO) -> np.ndarray:
     if frame.offset is None:
         return _interleaved(page.asarray(maxworkers=1), page)
     stream.seek(frame.offset)
-    dtype = page.dtype.newbyteorder(page.parent.byteorder)
+    dtype = _dtype(page).newbyteorder(page.parent.byteorder)
     plane = np.frombuffer(stream.read(page.nbytes), dtype).reshape(page.shape)
     return _interleaved(plane, page)
 
@@ -144,7 +154,7 @@ def _conversion(
     bits = page.bitspersample
     if _is_palette(page):
         return lambda part: _as_shown(part, page), AS_STORED
-    if page.dtype.kind in "bu" and bits <= 8:
+    if _dtype(page).kind in "bu" and bits <= 8:
         # 255 is a multiple of the highest value of 1, 2 and 4 bits, as of 8.
         table = (np.arange(1 << bits) * (255 / ((1 << bits) - 1))).astype(np.uint8)
         return lambda part: table[_as_shown(part, page).astype(np.uint8)], AS_STORED
@@ -159,7 +169,7 @@ def _conversion(
 
 def _as_shown(values: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     """Values (…, C) with white as the highest, and colours for those of a palette."""
-    if page.photometric.name == "MINISWHITE":
+    if _kind(page) == "MINISWHITE":
         top = (1 << page.bitspersample) - 1
         return ~values if values.dtype == bool else values.dtype.type(top) - values
     return _coloured(values, page) if _is_palette(page) else values

@@ -7,15 +7,17 @@ A masked array is refused, since its mask would be lost.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from typing import Callable, Literal, NamedTuple
 
 import numpy as np
 
 from common.imaging.checks import refuse_masked, whole_number
 
+Padding = Literal["constant", "edge", "reflect", "symmetric", "wrap"]  # modes of `numpy.pad`
+
 
 def pad_to_multiple(
-    image: np.ndarray, multiple: int = 256, *, mode: str = "constant"
+    image: np.ndarray, multiple: int = 256, *, mode: Padding = "constant"
 ) -> np.ndarray:
     """Extend the bottom and right of `image` until its height and width are multiples of
     `multiple`.
@@ -35,7 +37,7 @@ def pad_to_multiple(
     return np.pad(image, missing + [(0, 0)] * (image.ndim - 2), mode=mode)
 
 
-def split(image: np.ndarray, size: int = 256, *, mode: str = "constant") -> np.ndarray:
+def split(image: np.ndarray, size: int = 256, *, mode: Padding = "constant") -> np.ndarray:
     """Cut `image`, padded by `pad_to_multiple`, into side-by-side tiles: a new array (n, size,
     size[, C]).
 
@@ -172,7 +174,7 @@ def predict_tiled(
             part = part[:, column.start - column.origin : column.stop - column.origin]
             target = out[row.start : row.stop, column.start : column.stop]
             _check_values(part, out.dtype)
-            if blend is None:
+            if row.weights is None or column.weights is None:
                 target[...] = part
                 continue
             # Rows are cleared as the tiles reach them: one pass over a result that may lie on disk.
@@ -183,6 +185,7 @@ def predict_tiled(
             # several times slower.
             weights = np.outer(row.weights, np.repeat(column.weights, part[0, 0].size))
             target += part * weights.reshape(part.shape)
+    assert out is not None  # no image is without tiles
     return out
 
 

@@ -235,17 +235,17 @@ def _count(true: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
         pairs.append(unique)
         pixels.append(_sums(pair_of_run, np.diff(starts, append=band_true.size), unique.size))
-    found, unique = pandas.factorize(np.concatenate(pairs))
-    return unique, _sums(found, np.concatenate(pixels), unique.size)
+    pair_of_part, unique = pandas.factorize(np.concatenate(pairs))
+    return unique, _sums(pair_of_part, np.concatenate(pixels), unique.size)
 
 
 def _renumber(ids: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Number the instances 0..n-1 by first appearance, background -1; and their areas."""
     foreground = ids > 0
-    found, unique = pandas.factorize(ids[foreground])
+    instance_of_run, unique = pandas.factorize(ids[foreground])
     numbers = np.full(ids.size, -1, np.intp)
-    numbers[foreground] = found
-    return numbers, _sums(found, pixels[foreground], unique.size)
+    numbers[foreground] = instance_of_run
+    return numbers, _sums(instance_of_run, pixels[foreground], unique.size)
 
 
 def _sums(groups: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:

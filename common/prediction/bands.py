@@ -11,6 +11,7 @@ from typing import Callable, Iterator, List, NamedTuple, Tuple
 import numpy as np
 
 from common.imaging.reading import to_rgb
+from common.imaging.tiling import Padding
 from common.prediction.mapped import release
 from common.prediction.predictor import Band
 
@@ -66,7 +67,7 @@ def blended(
     tile: Tuple[int, int],
     overlap: float,
     batch: int,
-    padding: str = "symmetric",
+    padding: Padding = "symmetric",
 ) -> Iterator[Tuple[int, np.ndarray]]:
     """Predict an image of any size, and give complete rows from top to bottom.
 
@@ -123,7 +124,7 @@ def with_largest(rows: Iterator[Tuple[int, np.ndarray]]) -> Iterator[Band]:
 
 
 def _cut(
-    image: np.ndarray, row: int, column: int, tile: Tuple[int, int], padding: str
+    image: np.ndarray, row: int, column: int, tile: Tuple[int, int], padding: Padding
 ) -> np.ndarray:
     window = to_rgb(np.asarray(image[row : row + tile[0], column : column + tile[1]]))
     missing = [(0, size - length) for size, length in zip(tile, window.shape)]

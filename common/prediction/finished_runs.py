@@ -12,6 +12,7 @@ from common.training import runs
 PROFILES = ("smoke", "quick", "paper")  # the best last
 SYNTHETIC = "(synthetic)"  # ends the title of a data set of phantoms
 WEIGHTS = "weights.h5"
+DEMO = PROJECT / "results" / "demo" / "runs"  # where `make demo` has its run folders
 Partners = Callable[[Path], Sequence[Path]]  # gives the run folders that vote with this one
 
 
@@ -39,7 +40,8 @@ def choose(
 ) -> Tuple[Path, ...]:
     """Give the run folder that is named, or the newest finished one, with those that vote with it.
 
-    The best profile comes first, then real data, then most members, then the newest.
+    The best profile comes first, then real data, then most members, then the newest. Where none of
+    the paper's runs is finished, one of `make demo` is taken.
 
     Raises:
         InputError: the folder that is named is no finished training, or there is none; the message
@@ -52,9 +54,13 @@ def choose(
                 f"{WEIGHTS} in it); `medseg train {paper}` makes one"
             )
         return tuple(partners(named))
-    found = _finished(runs_root / paper)
+    found = _finished(runs_root / paper) or _finished(DEMO / paper)
     if not found:
-        raise InputError(_remedy(paper, runs_root))
+        raise InputError(
+            f"{runs_root / paper}: no finished training in it; `medseg train {paper}` makes one "
+            "(--profile quick on a CPU), or name one with --run; `make demo` makes one in minutes "
+            "that only shows that it runs"
+        )
     return max((tuple(partners(folder)) for folder in found), key=_rank)
 
 
@@ -67,14 +73,3 @@ def _rank(folders: Tuple[Path, ...]) -> tuple:
 
 def _finished(folder: Path) -> List[Path]:
     return sorted(path for path in folder.glob("*") if is_finished(path))
-
-
-def _remedy(paper: str, runs_root: Path) -> str:
-    text = (
-        f"{runs_root / paper}: no finished training in it; `medseg train {paper}` makes one "
-        "(--profile quick on a CPU), or name one with --run"
-    )
-    of_demo = _finished(PROJECT / "results" / "demo" / "runs" / paper)
-    if of_demo:
-        return f"{text}, such as {of_demo[-1]} of `make demo`, which only shows that it runs"
-    return f"{text}; `make demo` makes one in minutes that only shows that it runs"

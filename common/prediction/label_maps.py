@@ -10,6 +10,9 @@ import tifffile
 from PIL import Image
 
 from common.errors import InputError
+from common.imaging import listing, picture
+from common.imaging.decoding import names_damage, open_file
+from common.imaging.limits import check_size
 from common.imaging.listing import shown
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # of masks; JPEG would change their values
@@ -24,8 +27,7 @@ def find(folder: Path) -> Dict[str, Path]:
     Raises:
         InputError: there are none, or two have one name.
     """
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    files = [path for path in files if not path.name.startswith(".")]
+    files = [path for path in listing.images(folder) if path.suffix.lower() in SUFFIXES]
     marked = [path for path in files if path.stem.endswith(MARK)]
     found: Dict[str, Path] = {}
     for path in marked or files:
@@ -66,16 +68,20 @@ def read(path: Path, classes: int) -> np.ndarray:
 
 
 def _values(path: Path) -> np.ndarray:
-    try:
+    name = shown(path)
+    with names_damage(name, "not a readable mask"), open_file(path, name) as stream:
         if path.suffix.lower() in (".tif", ".tiff"):
-            return tifffile.imread(path)
-        with Image.open(path) as image:
-            if image.mode in ("RGBA", "LA", "RGB"):
-                return np.array(image.convert("RGB"))
-            return np.array(image)
-    except Exception as error:  # whatever the damage leads the decoder to
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{shown(path)}: not a readable mask ({reason:.200})") from None
+            return tifffile.imread(stream)
+        with Image.open(stream) as image:
+            check_size(name, *image.size)
+            if image.mode not in ("RGBA", "LA"):
+                return np.array(image)
+            if picture.has_uneven_alpha(image):
+                raise InputError(
+                    f"{name}: a mask with an alpha channel of several values, which may hold its "
+                    "shape; save it without alpha"
+                )
+            return np.array(image.convert("RGB"))
 
 
 def match(predictions: Dict[str, Path], truths: List[str]) -> Dict[str, str]:

@@ -36,8 +36,7 @@ def release(array: np.ndarray) -> None:
 
 
 def _mapping(array: Optional[np.ndarray]) -> Optional[mmap.mmap]:
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap) and getattr(array, "_mmap", None) is not None:
-            return array._mmap
-        array = array.base  # type: ignore[assignment]  # of a view, what it is a view of
-    return array if isinstance(array, mmap.mmap) else None
+    place: Any = array
+    while isinstance(place, np.ndarray):
+        place = place.base  # of a view, what it is a view of
+    return place if isinstance(place, mmap.mmap) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import tifffile
@@ -46,7 +46,7 @@ def write_classes(folder: Path, name: str, labels: np.ndarray, classes: Sequence
         return _write_png(folder / f"{name}_mask.png", image, legend(classes))
     palette = colours.T.astype(np.uint16) * 257
     path = folder / f"{name}_mask.tif"
-    write_tiled(path, labels, "palette", colormap=palette, description=legend(classes))
+    write_tiled(path, labels, "palette", legend(classes), palette)
     return path
 
 
@@ -72,7 +72,13 @@ def write_instances(folder: Path, name: str, numbers: np.ndarray, count: int) ->
     return path
 
 
-def write_tiled(path: Path, array: np.ndarray, photometric: str, **options: object) -> None:
+def write_tiled(
+    path: Path,
+    array: np.ndarray,
+    photometric: str,
+    description: Optional[str] = None,
+    colormap: Optional[np.ndarray] = None,
+) -> None:
     """Write (H, W) or (H, W, 3) as a tiled TIFF, zlib inside, atomically and tile by tile."""
     height, width = array.shape[:2]
 
@@ -81,16 +87,18 @@ def write_tiled(path: Path, array: np.ndarray, photometric: str, **options: obje
             yield array[top : top + TILE]
             release(array)
 
-    write_tiles(path, array.shape, array.dtype, cut_rows(rows(), width), photometric, **options)
+    tiles = cut_rows(rows(), width)
+    write_tiles(path, array.shape, array.dtype, tiles, photometric, description, colormap)
 
 
 def write_tiles(
     path: Path,
     shape: Tuple[int, ...],
-    dtype: object,
+    dtype: Any,
     tiles: Iterator[np.ndarray],
     photometric: str,
-    **options: object,
+    description: Optional[str] = None,
+    colormap: Optional[np.ndarray] = None,
 ) -> None:
     """Write tiles of `TILE` pixels, left to right and top to bottom, as a TIFF, atomically."""
     with atomic_path(path) as temporary:
@@ -104,7 +112,8 @@ def write_tiles(
             compression="zlib",
             bigtiff=math.prod(shape) > 2**32 - 2**25,  # else its offsets may not reach the end
             maxworkers=1,  # more of them would queue half a gigabyte of tiles
-            **options,
+            description=description,
+            colormap=colormap,
         )
 
 

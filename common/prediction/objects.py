@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import cv2
@@ -51,7 +52,8 @@ class Object(NamedTuple):
         return self.left, self.top, width, height
 
 
-class Instances(NamedTuple):
+@dataclass(frozen=True)
+class Instances:
     """The objects of an image: a label map, int32 (H, W) with 0 for background, and a list of them
     that is made as it is gone through.
     """

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from common import files
-from common.errors import InputError
-from common.prediction import coco, dicom_seg, mapped, masks, objects, overlays, qupath
+from common.imaging.reading import LoadedImage
+from common.prediction import coco, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
 from common.prediction.objects import Instances, Object
 from common.prediction.predictor import Prediction, Predictor, Tick, Way
-from common.prediction.source import Item, Loaded
+from common.prediction.source import Item
 from common.training.predictions import quantise
 
 _ROWS = 1024
@@ -51,9 +51,15 @@ class Maps:
     labels: np.ndarray
     levels: Optional[np.ndarray]
 
+    @property
+    def shape(self) -> Tuple[int, int]:
+        """Height and width."""
+        height, width = self.labels.shape
+        return height, width
+
 
 def predict(
-    item: Item, image: Loaded, predictor: Predictor, way: Way, writing: Writing, tick: Tick
+    item: Item, image: LoadedImage, predictor: Predictor, way: Way, writing: Writing, tick: Tick
 ) -> Dict[str, Any]:
     """Predict an image and write its results: the mask last, by which the image counts as done.
 
@@ -77,8 +83,6 @@ def predict(
             line["left_out"] = TOO_LARGE
             line["notes"].append(TOO_LARGE)
         _write_maps(item, image, predictor, maps, writing)
-        if image.is_dicom and item.frame is None:
-            _write_segmentation(line, item, predictor, maps, writing)
         line["seconds"] = round(time.monotonic() - began, 1)
         notes = line.pop("notes")
         writing.journal.add(line)
@@ -99,7 +103,7 @@ def _collect(prediction: Prediction, shape: tuple, classes: int, keep: bool, scr
     return Maps(labels, levels)
 
 
-def _describe(item: Item, image: Loaded, predictor: Predictor, maps: Maps) -> Dict[str, Any]:
+def _describe(item: Item, image: LoadedImage, predictor: Predictor, maps: Maps) -> Dict[str, Any]:
     counts = np.zeros(256, np.int64)
     for rows in _bands(maps.labels):
         counts += np.bincount(rows.ravel(), minlength=256)
@@ -123,13 +127,12 @@ def _describe(item: Item, image: Loaded, predictor: Predictor, maps: Maps) -> Di
 def _write_objects(
     line: Dict[str, Any],
     item: Item,
-    image: Loaded,
+    image: LoadedImage,
     predictor: Predictor,
     prediction: Prediction,
     maps: Maps,
     writing: Writing,
 ) -> None:
-    shape = maps.labels.shape
     try:
         instances = _instances(predictor, prediction, maps)
     except objects.TooMany:
@@ -140,7 +143,7 @@ def _write_objects(
 
     def noted() -> Iterator[Object]:
         for one in instances.objects:
-            entry = {"number": one.number, **coco.annotation(one, shape)}
+            entry = {"number": one.number, **coco.annotation(one, maps.shape)}
             described.append({**entry, "centroid": one.centroid})
             yield one
 
@@ -151,13 +154,13 @@ def _write_objects(
 
 def _instances(predictor: Predictor, prediction: Prediction, maps: Maps) -> Instances:
     if prediction.found is not None:
-        return objects.detections(prediction.found, maps.labels.shape)
+        return objects.detections(prediction.found, maps.shape)
     assert maps.levels is not None
     return objects.components(maps.labels, maps.levels, predictor.classes, predictor.connectivity)
 
 
 def _write_maps(
-    item: Item, image: Loaded, predictor: Predictor, maps: Maps, writing: Writing
+    item: Item, image: LoadedImage, predictor: Predictor, maps: Maps, writing: Writing
 ) -> None:
     folder = writing.folder
     overlays.write(
@@ -174,19 +177,6 @@ def _write_maps(
         for place, target in enumerate(predictor.classes):
             name = f"{item.name}_probability_{target.name.replace(' ', '_')}"
             masks.write_levels(folder, name, maps.levels[..., place])
-
-
-def _write_segmentation(
-    line: Dict[str, Any], item: Item, predictor: Predictor, maps: Maps, writing: Writing
-) -> None:
-    path = writing.folder / f"{item.name}_seg.dcm"
-    note = writing.warning or "research only"
-    try:
-        dicom_seg.write(
-            path, item.path, maps.labels, predictor.classes, predictor.title, note.capitalize()
-        )
-    except InputError as error:  # the other results are none the worse
-        line["notes"].append(str(error))
 
 
 def _bands(labels: np.ndarray) -> Iterator[np.ndarray]:

@@ -64,7 +64,7 @@ def write(
     if whole[0] * whole[1] > mapped.LARGE:
         path = folder / f"{name}_overlay.tif"
         tiles = masks.cut_rows(rows(masks.TILE), whole[1])
-        masks.write_tiles(path, whole, np.uint8, tiles, "rgb", description=f"{caption} {warning}")
+        masks.write_tiles(path, whole, np.uint8, tiles, "rgb", f"{caption} {warning}")
         return path
     path = folder / f"{name}_overlay.png"
     picture = next(rows(whole[0]))

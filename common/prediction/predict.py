@@ -12,12 +12,23 @@ from tqdm import tqdm
 from common.errors import InputError
 from common.imaging.levels import GreyRange
 from common.imaging.listing import shown
-from common.prediction import command, finished_runs, masks, one_image, record, source, worth
+from common.imaging.reading import LoadedImage, format_of
+from common.prediction import (
+    command,
+    dicom_seg,
+    finished_runs,
+    label_maps,
+    masks,
+    one_image,
+    record,
+    source,
+    worth,
+)
 from common.prediction.command import Options
 from common.prediction.journal import Journal
 from common.prediction.one_image import Writing
 from common.prediction.predictor import Predictor
-from common.prediction.source import Item, Loaded
+from common.prediction.source import Item
 
 MANY_TILES = 8  # from which an image has a bar of its own
 Load = Callable[[Sequence[Path]], Predictor]
@@ -80,8 +91,7 @@ class _Batch:
         with tqdm(items, unit="image", disable=None, dynamic_ncols=True) as bar:
             for item in bar:
                 try:
-                    for frame in source.frames(item, self.options.chosen_frame):
-                        self._frame(frame)
+                    self._file(item)
                 except InputError as error:
                     self._fail(str(error))
 
@@ -93,22 +103,34 @@ class _Batch:
         if self.failures:  # each has been told when it came
             sys.exit(1)
 
-    def _frame(self, item: Item) -> None:
+    def _file(self, item: Item) -> None:
+        """Predict the frames of a file that are asked for, or the only one."""
+        frames = source.frames(item, self.options.chosen_frame)
+        failed = self.counts["failed"]
+        wanted = [frame for frame in frames if self._is_wanted(frame)]
+        for frame, image in zip(wanted, source.load(wanted, self.grey_range)):
+            if isinstance(image, InputError):
+                self._fail(str(image))
+            else:
+                self._frame(frame, image)
+        if self.counts["failed"] == failed and format_of(item.path) == "DICOM":
+            name = item.name if self.options.frame == "all" else frames[0].name
+            self._write_segmentation(name, frames)
+
+    def _is_wanted(self, item: Item) -> bool:
         earlier = self.taken.setdefault(item.name, item)
         if earlier is not item:
             self._fail(
                 f"{item.shown}: its results would have the name of {earlier.shown}'s; predict it "
                 "into another folder"
             )
-            return
+            return False
         if self.options.skip_existing and masks.existing(self.options.out, item.name):
             self.counts["skipped"] += 1
-            return
-        try:
-            image = source.load(item, self.grey_range)
-        except InputError as error:
-            self._fail(str(error))
-            return
+            return False
+        return True
+
+    def _frame(self, item: Item, image: LoadedImage) -> None:
         try:
             line = self._predict(item, image)
         except InputError as error:
@@ -123,9 +145,24 @@ class _Batch:
             self.counts["predicted"] += 1
             _tell(item, line)
 
-    def _predict(self, item: Item, image: Loaded) -> Dict[str, Any]:
-        shape = image.pixels.shape[:2]
-        steps = self.predictor.steps(shape, self.options.way)
+    def _write_segmentation(self, name: str, frames: Sequence[Item]) -> None:
+        """Write the masks of a DICOM file, which are there, as DICOM SEG."""
+        out, classes = self.options.out, self.predictor.classes
+        path = out / f"{name}_seg.dcm"
+        if self.options.skip_existing and path.exists():
+            return
+        paths = [(frame.frame or 1, masks.existing(out, frame.name)) for frame in frames]
+        labels = {number: label_maps.read(path, len(classes)) for number, path in paths if path}
+        note = (self.writing.warning or "research only").capitalize()
+        title = self.predictor.title
+        try:
+            dicom_seg.write(path, frames[0].path, labels, classes, title, note)
+        except InputError as error:  # the other results are none the worse
+            tqdm.write(f"  no DICOM SEG of it: {error}")
+
+    def _predict(self, item: Item, image: LoadedImage) -> Dict[str, Any]:
+        height, width = image.pixels.shape[:2]
+        steps = self.predictor.steps((height, width), self.options.way)
         with tqdm(
             total=steps, desc=item.name, unit="tile", leave=False, disable=_quiet(steps)
         ) as bar:
@@ -147,7 +184,8 @@ def _quiet(steps: int) -> Any:
 def _tell(item: Item, line: Dict[str, Any]) -> None:
     found = [f"{name} {100 * part:.1f} %" for name, part in line["fractions"].items()]
     if not line["left_out"]:
-        found.append(f"{len(line['objects'])} objects")
+        count = len(line["objects"])
+        found.append(f"{count} object{'s' * (count != 1)}")
     tqdm.write(f"{item.shown}: {', '.join(found)}")
     for note in line["notes"]:
         tqdm.write(f"  {note}")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence
-
-import numpy as np
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 
 from common.errors import InputError
 from common.imaging import listing, reading
 from common.imaging.decoding import Frame
 from common.imaging.levels import GreyRange
 from common.imaging.listing import result_name, shown
+from common.imaging.reading import LoadedImage
 
 LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
 
@@ -31,22 +30,6 @@ class Item(NamedTuple):
         """The file, and its frame, in one printable line."""
         frame = f", frame {self.frame}" if self.frame else ""
         return f"{shown(self.path)}{frame}"
-
-
-class Loaded(NamedTuple):
-    """An image as it was read.
-
-    Attributes:
-        pixels: uint8 (H, W, 1, 3 or 4), possibly a memory map.
-        levels: how grey values became bytes, in words.
-        pixel_area: mm², where it is known.
-        is_dicom: whether it comes from a DICOM file.
-    """
-
-    pixels: np.ndarray
-    levels: str
-    pixel_area: Optional[float]
-    is_dicom: bool
 
 
 def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
@@ -91,18 +74,23 @@ def frames(item: Item, frame: Frame) -> List[Item]:
     ]
 
 
-def load(item: Item, grey_range: Optional[GreyRange] = None) -> Loaded:
-    """Read an image.
+def load(
+    items: Sequence[Item], grey_range: Optional[GreyRange] = None
+) -> Iterator[Union[LoadedImage, InputError]]:
+    """Read an image, or frames of one file, and give each, or why it cannot be read.
 
     Args:
-        item: the file, and its frame.
+        items: of one file.
         grey_range: the values that become black and white; None for the format's rule.
-
-    Raises:
-        InputError: it is no whole image of a known format, or one that needs a choice.
     """
-    image = reading.read(item.path, item.frame, grey_range)
-    return Loaded(image.pixels, image.levels, image.pixel_area, image.format == "DICOM")
+    if items and items[0].frame is None:
+        try:
+            yield reading.read(items[0].path, None, grey_range)
+        except InputError as error:
+            yield error
+        return
+    numbers = [item.frame for item in items if item.frame]
+    yield from reading.read_frames(items[0].path, numbers, grey_range) if items else ()
 
 
 def _listed(path: Path) -> List[Path]:

@@ -1,5 +1,4 @@
-"""Hold published numbers against arithmetic and against each other: `python -m
-common.published.audit [FILE or FOLDER ...]`.
+"""Hold published numbers against arithmetic and against each other: `medseg audit [PATH …]`.
 
 The checks know no paper; they follow what a table declares of its metrics and rows (see
 `common.published.schema`) and what a paper claims (`common.published.claims`). They need no images,
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import itertools
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -63,31 +61,16 @@ def audit(
             such finding is made.
     """
     made: List[Tuple[Callable, Remark]] = []
-    for check in (*row_checks.CHECKS, row_checks.batch_size):
-        made += [(check, remark) for row in _rows(tables) for remark in check(row)]
-    for check in (*table_checks.CHECKS, *tile_checks.CHECKS):
-        made += [(check, remark) for remark in check(tables)]
+    for of_row in (*row_checks.CHECKS, row_checks.batch_size):
+        made += [(of_row, remark) for row in _rows(tables) for remark in of_row(row)]
+    for of_tables in (*table_checks.CHECKS, *tile_checks.CHECKS):
+        made += [(of_tables, remark) for remark in of_tables(tables)]
     printed = claim_checks.claim_printed(claimed, tables)
     made += [(claim_checks.claim_printed, remark) for remark in printed]
     if runs is not None:
         unresolved = claim_checks.test_set(claimed, tables, runs)
         made += [(claim_checks.test_set, remark) for remark in unresolved]
     return [_finding(paper, check, remark) for check, remark in made]
-
-
-def of_folder(published: Path, results: Path = RESULTS) -> List[Finding]:
-    """Audit the folder `published` of a paper with all that the project holds of it.
-
-    Args:
-        published: reproductions/<paper>/published.
-        results: folder with a folder of results per paper.
-
-    Raises:
-        InputError: a file is damaged.
-    """
-    paper = published.parent.name
-    tables = schema.load_folder(published)
-    return audit(paper, tables, claims.load_folder(published), spread.Runs(results / paper))
 
 
 def _rows(tables: Sequence[PublishedTable]) -> List[List[Cell]]:
@@ -112,7 +95,7 @@ def _finding(paper: str, check: Callable, remark: Remark) -> Finding:
         check=check.__name__,
         message=remark.message,
         severity=remark.severity,
-        reason=" ".join(inspect.getdoc(check).split()),
+        reason=" ".join((inspect.getdoc(check) or "").split()),
     )
 
 
@@ -124,18 +107,19 @@ def _gather(paths: Sequence[Path]) -> List[_Paper]:
     for path in paths:
         folder = path / "published" if (path / "published").is_dir() else path
         yamls = sorted(folder.rglob("*.yaml")) if path.is_dir() else [path]
-        tables = [yaml for yaml in yamls if yaml.name != schema.CLAIMS_FILE]
-        if not tables:
+        of_tables = [yaml for yaml in yamls if yaml.name != schema.CLAIMS_FILE]
+        if not of_tables:
             raise InputError(f"{path}: expected a folder with published tables (*.yaml)")
-        for yaml in tables:
+        for yaml in of_tables:
             named = files.setdefault(yaml.resolve().parent, [])
             named += [yaml.resolve()] if yaml.resolve() not in named else []
     papers = []
     for folder, named in files.items():
         name = folder.parent.name if folder.name == "published" else folder.name
         whole = set(named) >= {path.resolve() for path in schema.table_files(folder)}
-        claimed = claims.load_folder(folder) if whole else ()
-        papers.append(_Paper(name, [schema.load(yaml) for yaml in named], claimed))
+        tables = [schema.load(yaml) for yaml in named]
+        claimed = claims.load_folder(folder, tables) if whole else ()
+        papers.append(_Paper(name, tables, claimed))
     return papers
 
 
@@ -144,31 +128,34 @@ def main(argv: Optional[List[str]] = None) -> None:
     """Check published numbers against arithmetic and each other. Findings do not change the exit
     code.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m common.published.audit", description=main.__doc__
-    )
+    parser = argparse.ArgumentParser(prog="medseg audit", description=main.__doc__)
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="published tables, or folders with some"
     )
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the findings to this file as well"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="print nothing; fail if that file is not current"
+    )
     arguments = parser.parse_args(argv)
     papers = _gather(arguments.paths or sorted(REPRODUCTIONS.glob("*/published")))
-    found = list(
-        itertools.chain.from_iterable(
-            audit(paper.name, paper.tables, paper.claims, spread.Runs(RESULTS / paper.name))
-            for paper in papers
-        )
-    )
-    numbers = {
-        paper.name: sum(1 for _ in rounding.read_all(paper.tables, quoted=True)) for paper in papers
-    }
+    made: List[Finding] = []
+    numbers: Dict[str, int] = {}
+    for paper in papers:
+        runs = spread.Runs(RESULTS / paper.name)
+        made += audit(paper.name, paper.tables, paper.claims, runs)
+        numbers[paper.name] = len(list(rounding.read_all(paper.tables, quoted=True)))
+    if arguments.check:
+        written = arguments.csv.read_text(encoding="utf-8") if arguments.csv else ""
+        if written != findings.as_csv(made):
+            raise InputError(f"{arguments.csv}: not what the audit finds; run `make audit`")
+        return
     console = Console()
     console.width = min(WIDTH, console.width)
-    findings.show(found, numbers, console)
+    findings.show(made, numbers, console)
     if arguments.csv:
-        findings.write(found, arguments.csv)
+        findings.write(made, arguments.csv)
         print(f"written: {arguments.csv}")
 
 

@@ -131,13 +131,13 @@ def _printed(claim: Claim, tables: Sequence[PublishedTable]) -> List[Printed]:
             return None
         return rounding.read(held, row, metric)
 
-    found = []
+    pairs = []
     for one in claim.comparisons:
         better = cell(one.table, one.better_row, one.metric)
         worse = cell(one.worse_table, one.worse_row, one.worse_metric)
         if better and worse:
-            found.append(Printed(better, worse))
-    return found
+            pairs.append(Printed(better, worse))
+    return pairs
 
 
 def _cells(pairs: Sequence[Printed]) -> Tuple[Cell, ...]:

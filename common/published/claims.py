@@ -73,14 +73,22 @@ def load(path: Path | str, tables: Sequence[PublishedTable]) -> Tuple[Claim, ...
         )
 
 
-def load_folder(folder: Path) -> Tuple[Claim, ...]:
+def load_folder(
+    folder: Path, tables: Optional[Sequence[PublishedTable]] = None
+) -> Tuple[Claim, ...]:
     """Read the claims of a folder of published tables; none where it has no such file.
+
+    Args:
+        folder: `published` of a paper.
+        tables: its published tables, where they have been read already.
 
     Raises:
         InputError: as `load`, or a table is damaged.
     """
     path = folder / schema.CLAIMS_FILE
-    return load(path, schema.load_folder(folder)) if path.exists() else ()
+    if not path.exists():
+        return ()
+    return load(path, schema.load_folder(folder) if tables is None else tables)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,13 +71,18 @@ class Remark(NamedTuple):
 
 def write(findings: Iterable[Finding], path: Path | str) -> None:
     """Write one line per finding as CSV, atomically; equal findings give equal bytes."""
+    files.write_text(path, as_csv(findings))
+
+
+def as_csv(findings: Iterable[Finding]) -> str:
+    """Write one line per finding as the text of a CSV file."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {**dataclasses.asdict(finding), "cells": " ".join(finding.cells)} for finding in findings
     )
-    files.write_text(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def show(findings: Iterable[Finding], numbers: Mapping[str, int], console: Console) -> None:
@@ -103,8 +108,8 @@ def summary(findings: Iterable[Finding]) -> str:
     counts = collections.Counter(finding.severity for finding in findings)
     if counts["note"] > 1:
         counts["notes"] = counts.pop("note")
-    found = [f"{counts[name]} {name}" for name in (*SEVERITIES, "notes") if counts[name]]
-    return ", ".join(found) or "no findings"
+    parts = [f"{counts[name]} {name}" for name in (*SEVERITIES, "notes") if counts[name]]
+    return ", ".join(parts) or "no findings"
 
 
 def _show_check(check: str, group: List[Finding], console: Console) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 from fractions import Fraction
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from common.published.bounds import beyond, harmonic, jaccard
 from common.published.findings import Remark
@@ -131,5 +131,7 @@ def impossible(row: Sequence[Cell]) -> bool:
 
 
 def _pairs(row: Sequence[Cell], *kinds: Sequence[str]) -> Iterator[Tuple[Cell, ...]]:
-    of_kinds = ([cell for cell in row if cell.metric.kind in some] for some in kinds)
-    return itertools.product(*of_kinds)
+    def cells_of(some: Sequence[str]) -> List[Cell]:
+        return [cell for cell in row if cell.metric.kind in some]
+
+    return itertools.product(*map(cells_of, kinds))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from common.published import strict_yaml
 
@@ -153,18 +153,19 @@ class PublishedTable:
                     yield row_id, metric_id, row.values[metric_id]
 
 
-_TABLE = dict.fromkeys(("id", "title", "paper", "where", "data"), str)
+_Kinds = Dict[str, type]  # of the fields of a mapping
+_TABLE: _Kinds = dict.fromkeys(("id", "title", "paper", "where", "data"), str)
 _TABLE.update(metrics=dict, rows=dict, open=list)
 _TABLE.update(model=str, batch_size=str, split_percent=dict, our_runs=dict, reading=str)
 _TABLE_OPTIONAL = {"model", "batch_size", "split_percent", "our_runs", "reading"}
-_METRIC = dict.fromkeys(("label", "unit", "aggregation", "assumed_aggregation"), str)
+_METRIC: _Kinds = dict.fromkeys(("label", "unit", "aggregation", "assumed_aggregation"), str)
 _METRIC.update(kind=str, split=str, target=str, mean_of=list, resolution=str, resolution_reason=str)
 _METRIC_OPTIONAL = set(_METRIC) - {"label", "unit", "aggregation"}
-_ROW = {"label": str, "source": str, "citation": str, "values": dict}
+_ROW: _Kinds = {"label": str, "source": str, "citation": str, "values": dict}
 _ROW.update(sum_of=list, cut=dict, filtered_from=str)
 _ROW.update(in_data=dict, rows_of=list, omitted_from=str)
 _ROW_OPTIONAL = set(_ROW) - {"label", "source", "values"}
-_CUT = dict.fromkeys(("source", "image", "tile", "step", "tiles"), str)
+_CUT: _Kinds = dict.fromkeys(("source", "image", "tile", "step", "tiles"), str)
 
 
 def load(path: Path | str) -> PublishedTable:

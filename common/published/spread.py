@@ -9,6 +9,7 @@ estimated.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -25,11 +26,20 @@ FEWEST_IMAGES = 3
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
-class Run(NamedTuple):
-    """A finished run: its settings, and its scores per test image by column."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its settings, and its scores per test image by column, as texts."""
 
     settings: Mapping[str, str]
     columns: Mapping[str, np.ndarray]
+    _numbers: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Give a column as numbers, an empty field as NaN."""
+        if name not in self._numbers:  # many differences are asked of few runs
+            values = [float(text) if text else math.nan for text in self.columns[name]]
+            self._numbers[name] = np.array(values)
+        return self._numbers[name]
 
     @property
     def ids(self) -> Tuple[str, ...]:
@@ -74,9 +84,7 @@ class Runs:
         """
         wanted = {**wanted, "protocol": "published"}
         fitting = [
-            path
-            for path, settings in self._settings.items()
-            if all(settings.get(name) == value for name, value in wanted.items())
+            path for path, settings in self._settings.items() if wanted.items() <= settings.items()
         ]
         for profile in CLOSEST_FIRST:
             chosen = [path for path in fitting if self._settings[path].get("profile") == profile]
@@ -127,10 +135,10 @@ def pseudo_values(run: Run, table: PublishedTable, metric: str) -> Optional[np.n
 
     Of a mean over images these are the images' scores; their spread is that of the score.
     """
-    found = _leave_one_out(run, table, metric)
-    if found is None:
+    both = _leave_one_out(run, table, metric)
+    if both is None:
         return None
-    whole, without = found
+    whole, without = both
     count = len(without)
     return count * whole - (count - 1) * without
 
@@ -142,9 +150,10 @@ def _leave_one_out(
     about = table.metrics[metric]
     if about.mean_of:
         parts = [_leave_one_out(run, table, part) for part in about.mean_of]
-        if None in parts:
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
             return None
-        wholes, withouts = zip(*parts)
+        wholes, withouts = zip(*known)
         return float(np.mean(wholes)), np.mean(withouts, axis=0)
     chosen = _of_split(run, about)
     if about.pooled:
@@ -170,7 +179,7 @@ def _of_split(run: Run, about: Metric) -> np.ndarray:
 def _per_image(run: Run, metric: str, about: Metric, chosen: np.ndarray) -> Optional[np.ndarray]:
     """The images' scores: a column of that name, or counted from the pixels."""
     if metric in run.columns:
-        return _numbers(run.columns[metric])[chosen]
+        return run.numbers(metric)[chosen]
     counts = _counts(run, chosen)
     return None if counts is None else _score(about, *counts)
 
@@ -181,13 +190,13 @@ def _pooled(run: Run, about: Metric, chosen: np.ndarray) -> Optional[Tuple[float
         return None
     totals = counts.sum(axis=1)
     whole, without = _score(about, *totals), _score(about, *(totals[:, None] - counts))
-    return None if whole is None else (float(whole), without)
+    return None if whole is None or without is None else (float(whole), without)
 
 
 def _counts(run: Run, chosen: np.ndarray) -> Optional[np.ndarray]:
     if not set(COUNTS) <= set(run.columns):
         return None
-    return np.array([_numbers(run.columns[name])[chosen] for name in COUNTS])
+    return np.array([run.numbers(name)[chosen] for name in COUNTS])
 
 
 def _score(about: Metric, tn, fp, fn, tp) -> Optional[np.ndarray]:
@@ -199,7 +208,7 @@ def _score(about: Metric, tn, fp, fn, tp) -> Optional[np.ndarray]:
         "accuracy": (tp + tn, tp + tn + fp + fn),
         "precision": (tp, tp + fp),
         "recall": (tp, tp + fn),
-    }.get(about.kind)
+    }.get(about.kind or "")
     if parts is None:
         return None
     numerator, denominator = parts
@@ -218,12 +227,11 @@ def _variance(
 
 def _same_seed(runs: Runs, better: Side, worse: Side) -> List[Tuple[Run, Run]]:
     """Pairs of runs of both rows that drew the same split."""
-    wanted = [side.table.our_runs.get(side.row) for side in (better, worse)]
-    if None in wanted:
+    ours, others = better.table.our_runs.get(better.row), worse.table.our_runs.get(worse.row)
+    if ours is None or others is None:
         return []
-    ours, others = (runs.of(settings) for settings in wanted)
-    by_draw = {run.draw: run for run in others}
-    return [(run, by_draw[run.draw]) for run in ours if run.draw in by_draw]
+    by_draw = {run.draw: run for run in runs.of(others)}
+    return [(run, by_draw[run.draw]) for run in runs.of(ours) if run.draw in by_draw]
 
 
 def _settings(folder: Path) -> Dict[str, str]:
@@ -251,7 +259,3 @@ def _columns(path: Path) -> Dict[str, np.ndarray]:
     if "id" not in header or any(len(line) != len(header) for line in lines):
         raise InputError(f"{path}: expected a CSV of scores per image with a column id")
     return {name: np.array(column) for name, column in zip(header, zip(*lines))}
-
-
-def _numbers(texts: np.ndarray) -> np.ndarray:
-    return np.array([float(text) if text else math.nan for text in texts])

@@ -14,6 +14,12 @@ from typing import AbstractSet, Any, Iterable, Iterator, Mapping
 from common import files
 from common.errors import InputError
 
+EXPECTED: Mapping[type, str] = {
+    str: "text (quote it)",
+    dict: "a mapping of ids (quote them)",
+    list: "a list of texts",
+}
+
 
 @contextlib.contextmanager
 def reading(path: Path | str, what: str) -> Iterator[None]:
@@ -45,17 +51,13 @@ def fields(
             f"{key}: expected a mapping with only the keys {', '.join(kinds)}, got {strangers[0]!r}"
         )
     for name, kind in kinds.items():
-        value = entry.get(name)
+        value: Any = entry.get(name)
         # Iterating gives a text's letters, a mapping's ids or a list's items: all have to be texts.
-        texts = isinstance(value, kind) and value and all(isinstance(part, str) for part in value)
+        parts = value if isinstance(value, (str, dict, list)) else ()
+        texts = isinstance(value, kind) and parts and all(isinstance(one, str) for one in parts)
         absent = name in optional and name not in entry
         if not texts and not absent:
-            expected = {
-                str: "text (quote it)",
-                dict: "a mapping of ids (quote them)",
-                list: "a list of texts",
-            }[kind]
-            raise ValueError(f"{key}: {name}: expected {expected}, got {value!r}")
+            raise ValueError(f"{key}: {name}: expected {EXPECTED[kind]}, got {value!r}")
     return {name: entry.get(name) for name in kinds}
 
 

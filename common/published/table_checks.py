@@ -25,8 +25,8 @@ def class_mean(tables: Sequence[PublishedTable]) -> Iterator[Remark]:
         parts = all_printed(cell.table, [(cell.row, column) for column in cell.metric.mean_of])
         if not parts:
             continue
-        low = sum(part.low for part in parts) / len(parts)
-        high = sum(part.high for part in parts) / len(parts)
+        low = sum((part.low for part in parts), Fraction(0)) / len(parts)
+        high = sum((part.high for part in parts), Fraction(0)) / len(parts)
         if not cell.fits(low, high):
             severity = "impossible" if all(part.pooled for part in parts) else "suspicious"
             message = f"{cell} is not the mean of {', '.join(map(str, parts))}"

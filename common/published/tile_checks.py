@@ -12,7 +12,7 @@ from common.published import rounding
 from common.published.bounds import all_printed
 from common.published.findings import Remark
 from common.published.rounding import Cell
-from common.published.schema import PublishedTable
+from common.published.schema import Cut, PublishedTable, Row
 
 RAREST_CHANCE = Fraction(1, 100)  # of sizes that happen to be a whole percentage: quiet above it
 WIDEST_DRAW = 4  # standard errors that two draws of the same tiles may be apart: quiet below it
@@ -35,8 +35,7 @@ def tiles(tables: Sequence[PublishedTable]) -> Iterator[Remark]:
     Fewer tiles mean that images or tiles were left out, or that the size counts only a part of the
     set; more cannot be.
     """
-    for cell, images in _sizes(tables, lambda row: row.cut and row.cut.source):
-        cut = cell.line.cut
+    for cell, images, cut in _cut_sizes(tables):
         each = cut.tiles_of_an_image
         if cell.low != images.low * each:
             severity = "suspicious" if cell.low < images.low * each else "impossible"
@@ -55,8 +54,8 @@ def tile_fraction(tables: Sequence[PublishedTable]) -> Iterator[Remark]:
     """
     for table in tables:
         drawn: List[Tuple[Cell, int, int]] = []
-        for cell, images in _sizes([table], lambda row: row.cut and row.cut.source):
-            every = int(images.low) * cell.line.cut.tiles_of_an_image
+        for cell, images, cut in _cut_sizes([table]):
+            every = int(images.low) * cut.tiles_of_an_image
             percent = whole_percentage(int(cell.low), every)
             if percent is not None:
                 drawn.append((cell, percent, every))
@@ -143,11 +142,22 @@ def _compare_removals(first: _Removal, own: _Removal) -> Iterator[Remark]:
 
 def _holds_all(cell: Cell) -> bool:
     cut = cell.line.cut
-    images = all_printed(cell.table, [(cut.source, cell.column)]) if cut else []
+    if cut is None:
+        return False
+    images = all_printed(cell.table, [(cut.source, cell.column)])
     return bool(images) and cell.low == images[0].low * cut.tiles_of_an_image
 
 
-def _sizes(tables: Iterable[PublishedTable], source: Callable) -> Iterator[Tuple[Cell, Cell]]:
+def _cut_sizes(tables: Iterable[PublishedTable]) -> Iterator[Tuple[Cell, Cell, Cut]]:
+    """Yield each size of a set of tiles, the number of images behind it, and how they were cut."""
+    for cell, images in _sizes(tables, lambda row: row.cut.source if row.cut else None):
+        if cell.line.cut:
+            yield cell, images, cell.line.cut
+
+
+def _sizes(
+    tables: Iterable[PublishedTable], source: Callable[[Row], Optional[str]]
+) -> Iterator[Tuple[Cell, Cell]]:
     """Yield each size with that of the set that it was made from."""
     for cell in rounding.read_all(tables):
         row = source(cell.line)

@@ -21,13 +21,14 @@ import pandas
 from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
-from common.results import commands, leakage_price, overview, readings, tables, trials
+from common.results import commands, export, leakage_price, overview, readings, tables, trials
 from common.results.commands import Command
 from common.results.overview import Overview
 from common.training import runs
 
 COMPARISON = "_vs_published"
 IMAGES = (".png", ".jpg", ".jpeg")
+MADE = {"published": "as published", "paper": "profile paper", "quick": "profile quick"}
 DRAWN_HERE = "readings-"  # begins the names of figures of what the report draws itself
 
 
@@ -53,8 +54,9 @@ class Figure(NamedTuple):
     def caption(self) -> str:
         """What its command says of it, and how it was made."""
         name, *made = self.path.stem.split("-")
-        sentence = self.command.sentence if self.command else name
-        return f"{sentence.rstrip('.')} ({', '.join(made)})" if made else sentence
+        sentence = self.command.sentence.rstrip(".") if self.command else export.label(name)
+        told = [re.sub("^seed", "seed ", MADE.get(part, part)) for part in made]
+        return f"{sentence} ({', '.join(told)})" if made else sentence
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,9 +22,9 @@ from common import files
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
 from common.published.findings import SEVERITIES
-from common.report import collect, readings, thumbnails, training, view
+from common.report import collect, pdf, readings, thumbnails, training, view
 from common.report.collect import Paper
-from common.results import overview, verdicts
+from common.results import export, overview, verdicts
 from common.results.claims import CLAIM_VERDICTS
 from common.results.judged_claims import JudgedClaim
 
@@ -78,7 +78,7 @@ def render(results: Path, project: Path = PROJECT) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(markdown=_markdown, spaced=_spaced, slug=view.slug)
+    environment.filters.update(markdown=_markdown, spaced=export.label, slug=view.slug)
     environment.globals.update(
         view=view, reading=readings, training=training, signs=SIGNS, severities=SEVERITIES
     )
@@ -150,21 +150,20 @@ def _markdown(line: str) -> Markup:
     return Markup(MarkdownIt("zero").enable(["emphasis", "backticks"]).renderInline(line))
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
 @exits_cleanly
 def main(argv: Optional[List[str]] = None) -> None:
     """Write the report about a folder of results into it, or with --check fail where it is not
-    current.
+    current. With --pdf, print it too.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.report.html", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="medseg report", description=main.__doc__)
     parser.add_argument(
         "--results", type=Path, default=PROJECT / "results", help="folder with one per paper"
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail if the report is not current"
+    )
+    parser.add_argument(
+        "--pdf", type=Path, metavar="FILE", help="print the report into FILE; needs Chromium"
     )
     arguments = parser.parse_args(argv)
     if not arguments.results.is_dir():
@@ -177,6 +176,9 @@ def main(argv: Optional[List[str]] = None) -> None:
         return
     files.write_text(path, text)
     print(f"written: {path} ({len(text.encode()) / 1e6:.1f} MB); open it in a browser")
+    if arguments.pdf:
+        pages = pdf.print_page(path, arguments.pdf)
+        print(f"written: {arguments.pdf} ({pages} pages)")
 
 
 if __name__ == "__main__":

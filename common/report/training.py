@@ -62,11 +62,11 @@ def _differing(trained: Sequence[Run]) -> List[str]:
     """Names of the settings in which runs differ."""
     configs = [run.config for run in trained if run.config]
     names = dict.fromkeys(name for config in configs for name in config)
-    return [
-        name
-        for name in names
-        if any(config.get(name) != configs[0].get(name) for config in configs)
-    ]
+
+    def differs(name: str) -> bool:
+        return any(config.get(name) != configs[0].get(name) for config in configs)
+
+    return list(filter(differs, names))
 
 
 def provenance(paper: Paper) -> Grid:

@@ -392,10 +392,10 @@ def _grid(
         values = [cells.get((*column, metric)) for column in columns]
         texts = [_score(value, decimals[metric]) for value in values]
         if any(texts):
-            lines.append([metric_labels.get(metric, metric.replace("_", " ")), *texts])
+            lines.append([metric_labels.get(metric) or export.label(metric), *texts])
     heads = []
     for row, protocol in columns:
-        label = row_labels.get(row, row.replace("_", " "))
+        label = row_labels.get(row) or export.label(row)
         heads.append(f"{label}, {protocol_words(protocol)}" if with_protocol else label)
     return Grid(caption, 1, ["", *heads], lines)
 

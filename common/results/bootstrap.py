@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Union
+from typing import Callable, Dict, List, Sequence, Union
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,14 @@ import pandas as pd
 from common.results.intervals import Spread
 
 REPLICATES = 1000  # gives the standard error itself to about 2 %
-_AT_ONCE = 100  # replicates whose weights are in memory together
-
 Labels = Union[str, Sequence]
 
 
 def bootstrap_se(
     scores: pd.DataFrame,
-    aggregate: Callable[..., Dict[str, float]],
+    aggregate: Callable[[pd.DataFrame], Dict[str, float]],
     groups: Labels,
     *,
-    weighted: bool = False,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Dict[str, Spread]:
@@ -36,9 +33,6 @@ def bootstrap_se(
         scores: one line per test image, scores or counts.
         aggregate: from such a table to scores by name, in the unit in which they are printed.
         groups: the unit that the protocol splits by: a column of `scores`, or one label per line.
-        weighted: for large tables. `aggregate` also takes weights, float (replicates, lines), how
-            often each line was drawn, and gives an array (replicates,) for each name. `weights @
-            counts` are the sums that pooled scores follow from; `weighted_mean` gives means.
         replicates: how many test sets are drawn.
         seed: of the drawing. The same lines in another order give the same result, unless
             `aggregate` looks at their order.
@@ -56,53 +50,17 @@ def bootstrap_se(
     >>> spread = bootstrap_se(scores, lambda table: {"dice": table["dice"].mean()}, "id")["dice"]
     >>> f"{spread.se:.3f} from {spread.units} images"
     '0.065 from 4 images'
-    >>> def mean_dice(table, weights):
-    ...     return {"dice": weighted_mean(table["dice"], weights)}
-    >>> round(bootstrap_se(scores, mean_dice, "id", weighted=True)["dice"].se, 3)
-    0.065
     """
     unit_of_line = _units(scores, groups)
     m = int(unit_of_line.max()) + 1
     frame = scores.reset_index(drop=True)
     draws = np.random.default_rng(seed).integers(m, size=(replicates, m))
-    evaluate = _evaluate_weights if weighted else _evaluate_copies
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         # A class that is in no unit drawn is expected here, and so is numpy's "mean of empty".
         warnings.simplefilter("ignore", RuntimeWarning)
-        alone = evaluate(frame, aggregate, unit_of_line, np.arange(m)[:, None])
-        replicated = evaluate(frame, aggregate, unit_of_line, draws)
+        alone = _evaluate(frame, aggregate, unit_of_line, np.arange(m)[:, None])
+        replicated = _evaluate(frame, aggregate, unit_of_line, draws)
     return {name: _spread(name, alone.get(name, []), replicated[name]) for name in replicated}
-
-
-def weighted_mean(values: Sequence[float], weights: np.ndarray) -> np.ndarray:
-    """Mean over the lines that have a value, for every row of `weights`.
-
-    Args:
-        values: float (lines,), NaN where an image has no such score.
-        weights: float (replicates, lines).
-
-    Returns:
-        Float (replicates,), NaN where no line with a value was drawn.
-
-    >>> weighted_mean([0.5, 0.7, np.nan], np.array([[1.0, 1, 1], [3, 1, 0]])).tolist()
-    [0.6, 0.55]
-    """
-    by_line = np.asarray(values, float)
-    has_value = ~np.isnan(by_line)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (weights @ np.where(has_value, by_line, 0)) / (weights @ has_value)
-
-
-def over_seeds(spreads: Iterable[Spread]) -> Spread:
-    """Summarise one score's spreads, a test set for each seed: root mean square, fewest units.
-
-    >>> spread = over_seeds([Spread(0.03, 10), Spread(0.04, 9)])
-    >>> f"{spread.se:.4f} from {spread.units} images"
-    '0.0354 from 9 images'
-    """
-    spreads = list(spreads)
-    mean_square = sum(spread.se**2 for spread in spreads) / len(spreads)
-    return Spread(math.sqrt(mean_square), min(spread.units for spread in spreads))
 
 
 def _units(scores: pd.DataFrame, groups: Labels) -> np.ndarray:
@@ -116,7 +74,7 @@ def _units(scores: pd.DataFrame, groups: Labels) -> np.ndarray:
     return units
 
 
-def _evaluate_copies(
+def _evaluate(
     frame: pd.DataFrame, aggregate: Callable, unit_of_line: np.ndarray, draws: np.ndarray
 ) -> Dict[str, List[float]]:
     """Scores by name, over the rows of `draws`: unit numbers (replicates, drawn)."""
@@ -127,25 +85,6 @@ def _evaluate_copies(
         for name, value in aggregate(drawn).items():
             scores.setdefault(name, []).append(float(value))
     return scores
-
-
-def _evaluate_weights(
-    frame: pd.DataFrame, aggregate: Callable, unit_of_line: np.ndarray, draws: np.ndarray
-) -> Dict[str, List[float]]:
-    """The same by an aggregate that takes weights."""
-    scores: Dict[str, List[float]] = {}
-    for weights in _weights(unit_of_line, draws):
-        for name, values in aggregate(frame, weights).items():
-            scores.setdefault(name, []).extend(np.broadcast_to(values, len(weights)).tolist())
-    return scores
-
-
-def _weights(unit_of_line: np.ndarray, draws: np.ndarray) -> Iterator[np.ndarray]:
-    m = int(unit_of_line.max()) + 1
-    for start in range(0, len(draws), _AT_ONCE):
-        some = draws[start : start + _AT_ONCE]
-        times_drawn = np.array([np.bincount(draw, minlength=m) for draw in some], float)
-        yield times_drawn[:, unit_of_line]
 
 
 def _spread(name: str, alone: Sequence[float], replicated: Sequence[float]) -> Spread:

@@ -21,6 +21,7 @@ from common.results.intervals import (
 from common.results.verdict_reasons import capitalised, counted, decimals_to, minus, word
 
 CLAIM_VERDICTS = ("supported", "contradicted", "undecided", "not tested")
+DECISIVE = ("contradicted", "not tested", "undecided", "supported")  # the first of a claim counts
 LEVEL = 0.05
 
 
@@ -108,17 +109,10 @@ def judge_claim(comparisons: Sequence[Comparison]) -> ClaimVerdict:
     if not comparisons:
         raise ValueError("comparisons: expected at least one")
     findings = tuple(_compare(comparison, len(comparisons)) for comparison in comparisons)
-    by_verdict = {
-        verdict: [finding for finding in findings if finding.verdict == verdict]
-        for verdict in CLAIM_VERDICTS
-    }
-    if by_verdict["contradicted"]:
-        verdict = "contradicted"
-    elif by_verdict["not tested"]:
-        verdict = "not tested"
-    else:
-        verdict = "undecided" if by_verdict["undecided"] else "supported"
-    return ClaimVerdict(verdict, _reason(by_verdict[verdict], len(findings)), findings)
+    verdicts = {finding.verdict for finding in findings}
+    verdict = next(one for one in DECISIVE if one in verdicts)
+    deciding = [finding for finding in findings if finding.verdict == verdict]
+    return ClaimVerdict(verdict, _reason(deciding, len(findings)), findings)
 
 
 def what_the_paper_could_show(finding: Finding) -> Optional[str]:

@@ -1,4 +1,6 @@
-"""The make targets of a paper, read from its eval.py without importing it (and TensorFlow)."""
+"""The tables, figures and other commands of a paper, read from its eval.py, which would import
+TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +9,38 @@ from pathlib import Path
 from typing import Dict, NamedTuple
 
 _DECLARED = re.compile(
-    r'^@paper\.\w+[^\n]*\ndef (\w+)\([^"]*?"""(.+?)"""', re.MULTILINE | re.DOTALL
+    r'^@paper\.(\w+)[^\n]*\ndef (\w+)\([^"]*?"""(.+?)"""', re.MULTILINE | re.DOTALL
 )
 
 
 class Command(NamedTuple):
-    """A make target, and the sentence that explains it."""
+    """A table, figure or other command of a paper, as its eval.py declares it."""
 
-    target: str
-    sentence: str
+    kind: str  # what declares it: "table", "percent_table", "counts", "figure", "breakdown", …
+    target: str  # of make
+    sentence: str  # that explains it
+
+
+def short_name(paper: str) -> str:
+    """What a paper's make targets begin with: the first word of its folder's name.
+
+    >>> short_name("tnbc_linknet")
+    'tnbc'
+    """
+    return paper.partition("_")[0]
 
 
 def of_paper(folder: Path) -> Dict[str, Command]:
     """Give the commands of a paper by the name of their table or figure.
 
     >>> from common.files import PROJECT
-    >>> of_paper(PROJECT / "reproductions/tnbc_linknet")["table1"].target
-    'tnbc-table1'
+    >>> of_paper(PROJECT / "reproductions/tnbc_linknet")["table1"]
+    Command(kind='table', target='tnbc-table1', sentence='LinkNet ensemble on TNBC, table 1: train \
+what is missing, evaluate, compare.')
     """
     path = folder / "eval.py"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    short_name = folder.name.partition("_")[0]
     return {
-        name: Command(f"{short_name}-{name}", " ".join(sentence.split()))
-        for name, sentence in _DECLARED.findall(text)
+        name: Command(kind, f"{short_name(folder.name)}-{name}", " ".join(sentence.split()))
+        for kind, name, sentence in _DECLARED.findall(text)
     }

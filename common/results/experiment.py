@@ -21,7 +21,7 @@ from common.datasets.manifests import DataSet
 from common.errors import exits_cleanly
 from common.published import schema
 from common.published.schema import PublishedTable
-from common.results import dask_backend, plan, tables, terminal
+from common.results import dask_backend, plan, provenance, tables, terminal
 from common.results.bootstrap import bootstrap_se
 from common.results.intervals import Spread
 from common.training import runs, settings
@@ -31,7 +31,6 @@ from common.training.trainer import Trainer
 # The runs behind commands, by folder, while `collecting`.
 _collected: Optional[Dict[Path, dask_backend.Job]] = None
 
-KEPT = ("config.json", "split.json", "environment.json", "history.csv")
 SYNTHETIC = "synthetic images instead of the paper's data"
 
 
@@ -116,11 +115,20 @@ class Page:
 
 @dataclass(frozen=True)
 class Target:
-    """A table, figure or other command of a paper."""
+    """A table, figure or other command of a paper.
+
+    Attributes:
+        rows: of a table of trained networks.
+        factor: from `aggregate` to the unit of that table.
+        recount: the scores of a table that no training is behind.
+    """
 
     name: str
     run: Callable[[Request], None]
     needs_data: bool = True
+    rows: Optional[Callable[[Request], Sequence[Row]]] = None
+    factor: float = 1.0
+    recount: Optional[Callable[[Request], List[Tuple[tables.Score, tables.Conditions]]]] = None
 
 
 def by_image(table: pandas.DataFrame, config: Any) -> Sequence[Any]:
@@ -158,6 +166,7 @@ class Paper:
         scoring: dataclass of what the paper leaves open in the evaluation, at its defaults; then
             `per_image` and `aggregate` get one as their last argument.
         aggregation: those of its fields that only `aggregate` looks at.
+        packing: which predictions are kept with the results.
     """
 
     trainer: Trainer
@@ -169,6 +178,7 @@ class Paper:
     whole: Callable[[Sequence[Run], Any, DataSet], Dict[str, float]] = no_more_scores
     scoring: Any = None
     aggregation: Tuple[str, ...] = ()
+    packing: provenance.Packing = provenance.Packing()
     targets: Dict[str, Target] = field(default_factory=dict)
 
     @property
@@ -195,7 +205,7 @@ class Paper:
             scores = self._scored(trained, data_set, settled, factor)
             self._publish(rows.__name__, scores, settled)
 
-        return self._declare(rows, run)
+        return self._declare(rows, run, rows=rows, factor=factor)
 
     def counts(self, needs_data: bool = True) -> Callable:
         """Declare a table of numbers that no training is behind.
@@ -205,15 +215,15 @@ class Paper:
         """
 
         def declare(count: Callable[[Request, Optional[DataSet]], Iterable[Count]]) -> Callable:
-            def run(request: Request) -> None:
-                if needs_data:
-                    data_set, request = self._settle(request)
-                    scores = [_counted(one, data_set) for one in count(request, data_set)]
-                else:
-                    scores = [_counted(one, None) for one in count(request, None)]
-                self._publish(count.__name__, scores, request)
+            def recount(request: Request) -> List[Tuple[tables.Score, tables.Conditions]]:
+                data_set = self._settle(request)[0] if needs_data else None
+                return [_counted(one, data_set) for one in count(request, data_set)]
 
-            return self._declare(count, run, needs_data)
+            def run(request: Request) -> None:
+                _, settled = self._settle(request) if needs_data else (None, request)
+                self._publish(count.__name__, recount(settled), settled)
+
+            return self._declare(count, run, needs_data=needs_data, recount=recount)
 
         return declare
 
@@ -243,7 +253,7 @@ class Paper:
                 data_set, request = self._settle(request)
                 scores = []
                 for trained in self.train(rows(request), request, data_set):
-                    conditions = self._conditions(trained, data_set)
+                    conditions = self.conditions(trained, data_set)
                     for row, values in parts(trained, data_set):
                         for metric, value in values.items():
                             score = tables.Score(row, metric, value, trained.config.seed)
@@ -424,23 +434,40 @@ class Paper:
         scoring = self.scoring_for(request.reading)
         for trained in rows:
             table = self.score(trained, data_set, scoring)
+            conditions = self.conditions(trained, data_set, scoring)
+            whole = self.whole(trained.runs, trained.config, data_set)
             if scoring == self.scoring:  # scores per image are kept for the default alone
-                self._keep_provenance(trained, table, request)
-            conditions = self._conditions(trained, data_set, scoring)
-            values = self.summarise(table, trained.config, scoring)
-            values.update(self.whole(trained.runs, trained.config, data_set))
-            spread = self._spread(table, trained, data_set, scoring)
-            for metric, value in values.items():
-                about = spread.get(metric)
-                score = tables.Score(
-                    trained.row.id,
-                    metric,
-                    value * factor,
-                    trained.config.seed,
-                    image_se=about.se * factor if about else None,
-                    images=about.units if about else None,
-                )
-                scores.append((score, conditions))
+                name = self._keep(trained, table, whole, request)
+                run = provenance.pattern(name, trained.config.seed)
+                conditions = replace(conditions, run=run)
+            scores += self.scores(trained, table, whole, data_set, conditions, factor, scoring)
+        return scores
+
+    def scores(
+        self,
+        trained: Trained,
+        table: pandas.DataFrame,
+        whole: Mapping[str, float],
+        data_set: DataSet,
+        conditions: tables.Conditions,
+        factor: float,
+        scoring: Any = None,
+    ) -> List[Tuple[tables.Score, tables.Conditions]]:
+        """Aggregate the scores per image of a row, with their spread over images."""
+        values = {**self.summarise(table, trained.config, scoring), **whole}
+        spread = self._spread(table, trained, data_set, scoring)
+        scores = []
+        for metric, value in values.items():
+            about = spread.get(metric)
+            score = tables.Score(
+                trained.row.id,
+                metric,
+                value * factor,
+                trained.config.seed,
+                image_se=about.se * factor if about else None,
+                images=about.units if about else None,
+            )
+            scores.append((score, conditions))
         return scores
 
     def _spread(
@@ -455,9 +482,12 @@ class Paper:
         config = trained.config
         return bootstrap_se(table, lambda lines: self.summarise(lines, config, scoring), groups)
 
-    def _conditions(
+    def conditions(
         self, trained: Trained, data_set: DataSet, scoring: Any = None
     ) -> tables.Conditions:
+        """Say how the scores of a row were made, and what keeps them from being held against the
+        paper.
+        """
         config = trained.config
         different = [SYNTHETIC] if data_set.synthetic else []
         different += self.differences(config, data_set)
@@ -482,19 +512,19 @@ class Paper:
             parts += settings.reading(scoring, self.scoring).split(",")
         return ",".join(sorted(filter(None, parts)))
 
-    def _keep_provenance(self, trained: Trained, table: pandas.DataFrame, request: Request) -> None:
-        """Copy the small files of the runs and write the scores per image beside the results."""
-        folder = request.results_root / self.name / "provenance"
-        for run in trained.runs:
-            for name in KEPT:
-                content = (run.folder / name).read_bytes()
-                files.write_bytes(folder / run.folder.name / name, content)
-        name = trained.runs[-1].folder.name
-        if trained.row.members:
-            name = f"{trained.row.id}-{name.partition('-')[2]}"
-            members = [run.folder.name for run in trained.runs]
-            files.write_json(folder / name / "provenance.json", {"members": members})
-        runs.write_csv(folder / name / "metrics.csv", table)
+    def _keep(
+        self,
+        trained: Trained,
+        table: pandas.DataFrame,
+        whole: Mapping[str, float],
+        request: Request,
+    ) -> str:
+        """Keep beside the results what they follow from; give the name under which it is kept."""
+        folder = request.results_root / self.name
+        name = provenance.name_of(trained.runs, trained.row.id, bool(trained.row.members))
+        config = trained.config
+        provenance.keep(folder, name, trained.runs, table, whole, self.packing, config)
+        return name
 
     def _publish(
         self,
@@ -502,7 +532,7 @@ class Paper:
         scores: Iterable[Tuple[tables.Score, tables.Conditions]],
         request: Request,
     ) -> None:
-        reference, judged = self._reference(name)
+        reference, judged = self.reference(name)
         folder = request.results_root / self.name
         table = tables.build(reference, scores)
         path = folder / f"{name}.csv"
@@ -512,10 +542,11 @@ class Paper:
                 files.write_json(folder / "provenance" / f"{name}.json", runs.environment())
             if judged:
                 tables.write(tables.compare(reference, kept), folder / f"{name}_vs_published.csv")
+            provenance.write_sums(folder)
         terminal.show(reference, table, judged)
         print(f"written: {path}")
 
-    def _reference(self, name: str) -> Tuple[PublishedTable, bool]:
+    def reference(self, name: str) -> Tuple[PublishedTable, bool]:
         """The published table of this name; for one of ours, any of the paper's lends labels."""
         published = self.trainer.folder / "published"
         path = published / f"{name}.yaml"
@@ -549,11 +580,9 @@ class Paper:
         demo = request.results_root / "demo"
         return data_set, replace(request, results_root=demo, runs_root=demo / "runs")
 
-    def _declare(
-        self, function: Callable, run: Callable[[Request], None], needs_data: bool = True
-    ) -> Callable:
+    def _declare(self, function: Callable, run: Callable[[Request], None], **more: Any) -> Callable:
         run.__doc__ = function.__doc__
-        self.targets[function.__name__] = Target(function.__name__, run, needs_data)
+        self.targets[function.__name__] = Target(function.__name__, run, **more)
         return function
 
 
@@ -594,4 +623,4 @@ def _counted(count: Count, data_set: Optional[DataSet]) -> Tuple[tables.Score, t
 @exits_cleanly
 def _command(paper: Paper) -> None:
     targets = {name: target.run for name, target in paper.targets.items()}
-    cli.run_targets(targets, f"python -m reproductions.{paper.name}.eval")
+    cli.run_targets(targets, f".venv/bin/python -m reproductions.{paper.name}.eval")

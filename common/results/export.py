@@ -1,14 +1,16 @@
 """A table with its verdicts for a document: Markdown, LaTeX, and the CSV beside the results.
 
+`medseg table PAPER TABLE --format latex` prints what results/ holds of it and trains nothing.
 `<table>_vs_published.csv` is such an export. Nothing reads it but the check that it is current.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Sequence
 
 import pandas
 
@@ -20,9 +22,24 @@ from common.results import tables
 
 FORMATS = ("markdown", "latex")
 HEADINGS = ("", "metric", "published", "ours", "95 % interval", "n", "verdict")
+# Words of ids that are written otherwise.
+WORDS = {"ap": "AP", "ap50": "AP50", "bce": "BCE", "dice": "Dice", "f1": "F1", "iou": "IoU"}
+WORDS.update(
+    share="fraction", aji="AJI", dsc="DSC", froc="FROC", pq="PQ", unet="U-Net", vgg16="VGG16"
+)
 _LATEX = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 _LATEX.update({"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
 _LATEX.update({"×": r"$\times$", "−": "$-$", "–": "--", "→": r"$\to$", "≥": r"$\geq$"})
+_LATEX.update({"≤": r"$\leq$", "±": r"$\pm$", "²": "$^2$", "\N{NO-BREAK SPACE}": "~"})
+
+
+def label(name: str) -> str:
+    """Write the id of a metric or row that the paper does not have, and so has no label for.
+
+    >>> label("aji_plus"), label("unet_bce_dice"), label("false_positives_per_image")
+    ('AJI plus', 'U-Net BCE Dice', 'false positives per image')
+    """
+    return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
 def table_as(reference: PublishedTable, table: pandas.DataFrame, format: str) -> str:
@@ -45,6 +62,30 @@ def table_as(reference: PublishedTable, table: pandas.DataFrame, format: str) ->
     comparison = tables.compare(reference, table)
     blocks = comparison.groupby(["protocol", "profile"], sort=False)
     return "\n".join(write(reference, block) for _, block in blocks)
+
+
+def print_table(words: Sequence[str]) -> None:
+    """Print a table as `medseg table` is asked to: PAPER TABLE --format FORMAT.
+
+    Raises:
+        InputError: the paper has no such published table, or its results are damaged.
+    """
+    parser = argparse.ArgumentParser(prog="medseg table", description=__doc__.splitlines()[0])
+    parser.add_argument("paper", metavar="PAPER", help="folder in reproductions/")
+    parser.add_argument("table", metavar="TABLE", help="published table")
+    parser.add_argument("--format", required=True, help=" or ".join(FORMATS))
+    parser.add_argument("--results-root", type=Path, default=PROJECT / "results", metavar="DIR")
+    asked = parser.parse_args(words)
+    folder = PROJECT / "reproductions" / asked.paper / "published"
+    own = [table for table in schema.load_folder(folder) if list(table.numbers())]
+    published = {table.id: table for table in own}
+    if asked.table not in published:
+        raise InputError(
+            f"{folder}: no table {asked.table}, expected one of {', '.join(published)}"
+        )
+    path = asked.results_root / asked.paper / f"{asked.table}.csv"
+    results = tables.read(path) if path.exists() else pandas.DataFrame(columns=tables.TABLE_COLUMNS)
+    print(table_as(published[asked.table], results, asked.format), end="")
 
 
 def decimals_of(reference: PublishedTable) -> Dict[str, int]:

@@ -145,8 +145,8 @@ def bars(
 
 def steps(
     path: Path,
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
     marks: Mapping[str, Tuple[float, float]],
     labels: Tuple[str, str],
     title: str,
@@ -175,6 +175,35 @@ def steps(
     axis.grid(alpha=0.3)
     _head(figure, title)
     figure.subplots_adjust(left=0.12, right=0.97, top=0.86, bottom=0.12)
+    _save(figure, path)
+
+
+def squares(
+    path: Path,
+    charts: Mapping[Tuple[str, str], Sequence[Tuple[str, np.ndarray, np.ndarray]]],
+    title: str,
+) -> None:
+    """Draw curves in the unit square, charts side by side, into a PNG file.
+
+    Args:
+        path: the PNG file, written atomically.
+        charts: lines (name, x, y) of each chart, by its labels of the x and the y axis.
+        title: names data, protocol, profile, encoder weights and seed.
+    """
+    figure, axes = pyplot.subplots(1, len(charts), figsize=(4.6 * len(charts), 5), squeeze=False)
+    for axis, (labels, lines) in zip(axes[0], charts.items()):
+        if len(lines[0][1]) < 50:  # bins, and not a curve: a perfect one lies on the diagonal
+            axis.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+        for name, x, y in lines:
+            axis.plot(x, y, label=name, linewidth=1.4, marker="." if len(x) < 50 else None)
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set_xlabel(labels[0], fontsize=9)
+        axis.set_ylabel(labels[1], fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.3)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=8, frameon=False)
+    _head(figure, title)
+    figure.subplots_adjust(left=0.08, right=0.98, top=0.9, bottom=0.26, wspace=0.22)
     _save(figure, path)
 
 

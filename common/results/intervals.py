@@ -218,7 +218,8 @@ def _paired(a: BySeed, b: BySeed) -> np.ndarray:
     seeds = [seed for seed in a if seed in b]
     if not seeds:
         raise ValueError("expected seeds that both have, got none in common")
-    values_a, values_b = (np.array([values[seed] for seed in seeds], float) for values in (a, b))
+    values_a = np.array([a[seed] for seed in seeds], float)
+    values_b = np.array([b[seed] for seed in seeds], float)
     _check_finite(values_a, values_b)
     return values_a - values_b
 

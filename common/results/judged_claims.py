@@ -186,8 +186,9 @@ def _scored_on(
     if ours is None or others is None or (better[1] == worse[1] and better[2] != worse[2]):
         return None, None
     seeds = set(ours) & set(others)
-    both = [frozenset((seed, ids[seed]) for seed in seeds) for ids in (ours, others)]
-    return both[0], both[1]
+    better_on = frozenset((seed, ours[seed]) for seed in seeds)
+    worse_on = frozenset((seed, others[seed]) for seed in seeds)
+    return better_on, worse_on
 
 
 def _side(place: Place, line: Any, label: str, ids: Optional[frozenset], results: _Results) -> Side:

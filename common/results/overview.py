@@ -53,15 +53,10 @@ class Overview:
     synthetic: bool
 
     @property
-    def short_name(self) -> str:
-        """What the paper's make targets begin with."""
-        return self.id.partition("_")[0]
-
-    @property
     def impossible(self) -> frozenset:
         """Places, (table, row, metric), of numbers that cannot be right as printed."""
-        found = [one.cells for one in self.findings if one.severity == "impossible"]
-        return frozenset(map(place_of, itertools.chain.from_iterable(found)))
+        cells = [one.cells for one in self.findings if one.severity == "impossible"]
+        return frozenset(map(place_of, itertools.chain.from_iterable(cells)))
 
     @property
     def verdicts(self) -> Dict[Tuple[str, str, str], Verdict]:
@@ -117,16 +112,16 @@ def of_paper(folder: Path, results: Path) -> Overview:
         judged.append(Judged(reference, table, trials.judge(reference, table)))
     titles = [title for one in judged for title in one.results["data"]]
     synthetic = any(map(is_synthetic, titles))
-    found: Sequence[Finding] = ()
+    findings: Sequence[Finding] = ()
     claimed: Sequence[JudgedClaim] = ()
     if not synthetic:
         runs = spread.Runs(results)
-        conclusions = claims.load_folder(folder / "published")
-        found = audit.audit(folder.name, references, conclusions, runs)
+        conclusions = claims.load_folder(folder / "published", references)
+        findings = audit.audit(folder.name, references, conclusions, runs)
         regenerated = [(one.reference, one.results) for one in judged]
         claimed = judged_claims.judge(conclusions, regenerated, runs)
     about = paper.of_folder(folder, references)
-    return Overview(folder.name, about, tuple(judged), tuple(found), tuple(claimed), synthetic)
+    return Overview(folder.name, about, tuple(judged), tuple(findings), tuple(claimed), synthetic)
 
 
 def is_synthetic(title: str) -> bool:
@@ -174,7 +169,7 @@ def headline(one: Overview, results: Path) -> Tuple[str, str]:
     trial = judged.trials[place]
     about = judged.reference.metrics[place[1]]
     printed = judged.reference.rows[place[0]].values[place[1]]
-    unit = " %" if about.unit == "percent" else ""
+    unit = "\N{NO-BREAK SPACE}%" if about.unit == "percent" else ""
     says = f"{told.says}, {about.label} {printed}{unit}"
     if trial.line is None:
         return says, "not run"
@@ -192,8 +187,7 @@ def _beyond(one: Overview, results: Path) -> str:
     if lines.empty:
         return "not run"
     trial = min(lines.itertuples(), key=lambda line: trials.distance(line.protocol, line.profile))
-    label = judged_claims.KINDS.get(told.metric or "", (told.metric or "").replace("_", " "))
-    return f"{label} {export.ours(trial, 3)}"
+    return f"{export.label(told.metric or '')} {export.ours(trial, 3)}"
 
 
 def claim_counts(papers: Sequence[Overview]) -> Dict[str, int]:

@@ -64,7 +64,8 @@ def make(wanted: Mapping[str, Any], folder: Path, request: Request) -> Plan:
     missing = [name for name in wanted if name not in complete and name not in resumed]
     each = [_minutes(wanted[name], folder) for name in (*resumed, *missing)]
     known = [minutes for minutes, _ in each if minutes is not None]
-    workers = int(request.cluster) if (request.cluster or "").isdigit() else 0
+    cluster = request.cluster or ""
+    workers = int(cluster) if cluster.isdigit() else 0
     total = None
     if known:
         total = sum(known) / len(known) * len(each)

@@ -143,8 +143,11 @@ def _table_lines(one: Overview, upwards: str, project: Path) -> List[List[str]]:
 
 def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
+    text = ""
+    for row in rows:
+        cells = [cell.replace("|", "\\|") for cell in row]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
 
 
 def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str:
@@ -171,7 +174,8 @@ def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str
     for (protocol, profile), block in table.groupby(["protocol", "profile"], sort=False):
         published = reference.metrics if reference is not None else ()
         metrics = wanted or list(dict.fromkeys([*published, *block["metric"]]))
-        text = _block(reference, block, {metric: labels.get(metric, metric) for metric in metrics})
+        shown = {name: labels.get(name) or export.label(name) for name in metrics}
+        text = _block(reference, block, shown)
         if reference is not None and judged is not None:
             own = (judged["protocol"] == protocol) & (judged["profile"] == profile)
             text += _verdicts(reference, judged[own])
@@ -238,7 +242,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     where one is not current.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m common.results.readme", description=main.__doc__
+        prog=".venv/bin/python -m common.results.readme", description=main.__doc__
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail if a file is not current"

@@ -29,7 +29,7 @@ from common.results import intervals, verdicts
 TABLE_COLUMNS = (
     "row", "metric", "reading", "mean", "sd", "n_seeds", "low", "high", "seeds", "seed_values",
     "image_se", "images", "protocol", "profile", "encoder_weights", "precision", "data",
-    "fingerprint", "differences",
+    "fingerprint", "differences", "run",
 )
 COMPARISON_COLUMNS = (
     "row", "metric", "reading", "published", "regenerated", "low", "high", "n_seeds", "difference",
@@ -61,7 +61,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a score was made. `differences` keep it from being held against the paper."""
+    """How a score was made. `differences` keep it from being held against the paper; `run` names
+    the folders in provenance/ that it follows from, with * for the seed.
+    """
 
     protocol: str
     profile: str
@@ -71,6 +73,7 @@ class Conditions:
     fingerprint: str
     reading: str = ""
     differences: Tuple[str, ...] = ()
+    run: str = ""
 
 
 def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]]) -> pd.DataFrame:
@@ -302,18 +305,9 @@ def write(frame: pd.DataFrame, path: Path | str) -> bool:
     return True
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read scores per image back; ids stay text.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    try:
-        content = files.read_bytes(path, MOST_BYTES)
-        return pd.read_csv(io.BytesIO(content), dtype={"id": str})
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
+def parse_csv(text: str) -> List[List[str]]:
+    """Divide the text of a CSV file into lines of fields."""
+    return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def read(path: Path | str) -> pd.DataFrame:
@@ -325,7 +319,7 @@ def read(path: Path | str) -> pd.DataFrame:
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
         text = files.read_bytes(path, MOST_BYTES).decode("utf-8")
-        header, *lines = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+        header, *lines = parse_csv(text) or [[]]
         frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
@@ -350,6 +344,10 @@ def _parsed(header: List[str], lines: List[List[str]]) -> pd.DataFrame:
         values = np.array([float(value) for value in line.seed_values.split()])
         if not len(values) or len(values) != line.n_seeds or not np.isfinite(values).all():
             raise ValueError(f"{line.row}, {line.metric}: got the values {line.seed_values!r}")
+        if not all(seed.isdigit() for seed in line.seeds.split()):
+            raise ValueError(f"{line.row}, {line.metric}: got the seeds {line.seeds!r}")
+        if len(line.seeds.split()) != line.n_seeds:
+            raise ValueError(f"{line.row}, {line.metric}: expected a seed for each value")
         if abs(values.mean() - line.mean) > 2 * 10**-DECIMALS:
             raise ValueError(f"{line.row}, {line.metric}: the mean is not that of its values")
     keys = frame[["protocol", "profile", "reading", "row", "metric"]]

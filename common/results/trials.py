@@ -44,11 +44,11 @@ def judge(reference: PublishedTable, table: pandas.DataFrame) -> Dict[Tuple[str,
     closest: Dict[Tuple[str, str], Any] = {}
     for line in sorted(chosen.itertuples(), key=lambda one: distance(one.protocol, one.profile)):
         closest.setdefault((line.row, line.metric), line)
-    found = {}
+    judged = {}
     for row, metric, printed in reference.numbers():
         line = closest.get((row, metric))
-        found[row, metric] = Trial(tables.judge_line(reference, metric, printed, line), line)
-    return found
+        judged[row, metric] = Trial(tables.judge_line(reference, metric, printed, line), line)
+    return judged
 
 
 def differences(text: str) -> List[str]:

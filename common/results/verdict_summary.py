@@ -47,10 +47,12 @@ class Summary:
         if not self.scores_decided:
             return "No score is decided yet."
         about = f"{self.outside_by_chance:.1f}".rstrip("0").rstrip(".")
+        many = "one decided score"
+        if self.scores_decided != 1:
+            many = f"{self.scores_decided} decided scores"
         return (
-            f"Of {self.scores_decided} decided scores, chance alone would put about {about} "
-            "outside; more if the paper prints its best run. Numbers of one table rise and fall "
-            "together."
+            f"Of {many}, chance alone would put about {about} outside; more if the paper prints "
+            "its best run. Numbers of one table rise and fall together."
         )
 
 

@@ -128,7 +128,7 @@ def fit(
         if rate:
             keras.backend.set_value(model.optimizer.learning_rate, rate(history))
         try:
-            with deterministic.ordered_sums():
+            with deterministic.ordered_sums(), deterministic.upsampling_gradients():
                 logs = model.fit(
                     data,
                     steps_per_epoch=len(data),

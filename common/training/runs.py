@@ -18,13 +18,14 @@ from collections import Counter
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Type, TypeVar
-
-import pandas
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Type, TypeVar
 
 from common import files
 from common.errors import InputError
 from common.files import PROJECT
+
+if TYPE_CHECKING:
+    import pandas  # commands that only read a configuration start without it
 
 # The fields that a run folder is named after, where its configuration has them.
 NAMED = ("architecture", "encoder", "encoder_weights", "protocol", "profile", "precision", "seed")

@@ -61,7 +61,7 @@ class Trainer:
 
     @property
     def module(self) -> str:
-        """The module to run as a command: `python -m …`."""
+        """The module to run as a command, after `.venv/bin/python -m`."""
         return f"reproductions.{self.paper}.train"
 
     def find_data(self, data_root: Optional[Path]) -> DataSet:
@@ -124,7 +124,7 @@ class Trainer:
 
 @exits_cleanly
 def _command(trainer: Trainer) -> None:
-    options = cli.parse_training(trainer.profiles, f"python -m {trainer.module}")
+    options = cli.parse_training(trainer.profiles, f".venv/bin/python -m {trainer.module}")
     settings.check(options.config)
     cuda.announce()
     run = trainer.complete(options.config, trainer.find_data(options.data_root), options.runs_root)

@@ -3,10 +3,10 @@
 Source: "Derin Öğrenme Teknolojisi ile Beyin Tümörü Tespiti ve Segmentasyonu" (in Turkish). What it
 leaves open is taken from the usual implementation (Matterport's Mask R-CNN) and from public
 notebooks on the same 302 images.
-Command: `make brain-table`; one network alone: `python -m
-reproductions.brain_tumour_mask_rcnn.train --help`. Expected time, one network and seed, paper
-profile: 1,500 images of 1024×1024, which is a GPU's work; quick profile on two CPU cores in
-    mixed_bfloat16: an hour.
+Command: `make brain-table`; one network alone:
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.train --help`.
+Expected time, one network and seed, paper profile: 1,500 images of 1024×1024, which is a GPU's
+work; quick profile on two CPU cores in mixed_bfloat16: an hour.
 Expected score: the source publishes none.
 """
 
@@ -24,17 +24,17 @@ from common.training.settings import Assumed, Given
 DATA_SETS = ("brain_mri",)
 CLASSES = 2  # background and tumour
 COLOURS = {"predicted": (255, 80, 64), "truth": (64, 220, 120)}  # in figures and overlays
-# assumed, all of them: Matterport's, relative to the side of the picture where they are lengths
+# assumed, all of them: Matterport's, relative to the size of the image where they are lengths
 ANCHOR = 1 / 32  # smallest anchor; it doubles from level to level
 PROPOSALS_TRAIN, PROPOSALS_TEST = 2000, 1000
-FOREGROUND = 0.33  # most of the sampled regions that may show a tumour, as a part
+FOREGROUND = 0.33  # largest fraction of the sampled regions that may show a tumour
 OVERLAP = 0.3  # IoU from which the lower-scored of two detections goes
 CLIP_NORM = 5.0  # of all gradients together
 MOST_DETECTIONS = 20  # assumed: no image has more than two tumours
 LOWEST_SCORE = 0.05  # of a detection that is kept for average precision and curves
-SCORES = tuple(
-    step / 20 for step in range(1, 20)
-)  # from which one is chosen on the validation images
+# One of these confidences is chosen on the validation images.
+SCORES = tuple(percent / 100 for percent in range(5, 100, 5))
+
 MATCH = 0.5  # assumed: IoU of the masks from which a detection has found a tumour, as in AP50
 
 
@@ -136,10 +136,10 @@ class Config:
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share: half the side; a third of the regions, whose masks cost as much at every size;
-    # ten times the rate, in the belief that 1,500 steps at 1e-3 are too few for random weights,
-    # which was not tried. Measured in mixed_bfloat16 with all layers learning: 4.4 processor
-    # seconds a step.
+    # For a CPU: half the size; a third of the regions, whose masks cost as much at every size; ten
+    # times the learning rate, in the belief that 1,500 steps at 1e-3 are too few for random
+    # weights, which was not tried. Measured in mixed_bfloat16 with all layers learning: 4.4
+    # processor seconds a step.
     "quick": replace(_PAPER, profile="quick", input_size=512, regions=64, learning_rate=1e-2),
     # Seconds, to see the machinery run; its numbers mean nothing.
     "smoke": replace(

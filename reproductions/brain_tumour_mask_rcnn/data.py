@@ -15,7 +15,7 @@ import tensorflow as tf
 from common.datasets import manifests
 from common.errors import InputError
 from common.imaging.reading import read_rgb
-from reproductions.brain_tumour_mask_rcnn import annotations
+from reproductions.brain_tumour_mask_rcnn import annotation_files
 from reproductions.brain_tumour_mask_rcnn.config import Config
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}  # of the data, by their folders
@@ -48,7 +48,7 @@ def box(mask: np.ndarray) -> np.ndarray:
     return np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
 
 
-def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
+def find(folder: Path) -> Dict[str, Dict[str, annotation_files.Polygons]]:
     """Read which images each part has, and their polygons: by part, then by the path of the image
     from `folder`.
 
@@ -56,11 +56,11 @@ def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
         InputError: an annotation file is unusable, names an image that is absent, or leaves one
         out.
     """
-    found: Dict[str, Dict[str, annotations.Polygons]] = {}
+    parts: Dict[str, Dict[str, annotation_files.Polygons]] = {}
     seen: Set[str] = set()
     for part, name in PARTS.items():
         path = folder / name / "annotations.json"
-        polygons = annotations.read(path)
+        polygons = annotation_files.read(path)
         images = {image.name for image in manifests.matching(folder, f"{name}/*.jpg")}
         for absent in sorted(set(polygons) - images):
             raise InputError(
@@ -69,13 +69,13 @@ def find(folder: Path) -> Dict[str, Dict[str, annotations.Polygons]]:
             )
         for strange in sorted(images - set(polygons)):
             raise InputError(f"{path}: expected an entry for {strange}, which lies beside it")
-        found[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
+        parts[part] = {f"{name}/{image}": polygons[image] for image in sorted(images, key=_number)}
         for twice in sorted(images & seen):
             raise InputError(
                 f"{folder / name / twice}: expected each name once, another part has it as well"
             )
         seen |= images
-    return found
+    return parts
 
 
 def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
@@ -94,7 +94,7 @@ def load(folder: Path, ids: Iterable[str]) -> List[Sample]:
         path, polygons = entries[sample_id]
         image = read_rgb(folder / path, annotated=True)
         return Sample(
-            sample_id, image, annotations.draw(polygons, image.shape[:2], str(folder / path))
+            sample_id, image, annotation_files.draw(polygons, image.shape[:2], str(folder / path))
         )
 
     with ThreadPoolExecutor() as pool:
@@ -129,7 +129,8 @@ def examples(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datas
             height, width = sample.union.shape
             yield {
                 "image": sample.image,
-                "groundtruth_boxes": sample.boxes / np.float32([height, width, height, width]),
+                "groundtruth_boxes": sample.boxes
+                / np.array([height, width, height, width], np.float32),
                 "groundtruth_classes": np.ones(len(sample.masks), np.int32),
                 "groundtruth_instance_masks": sample.masks.astype(np.float32),
                 "groundtruth_is_crowd": np.zeros(len(sample.masks), bool),

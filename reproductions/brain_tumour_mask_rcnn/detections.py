@@ -48,13 +48,13 @@ def encode(mask: np.ndarray) -> dict:
     return coco_mask.encode(np.asfortranarray(mask, np.uint8))
 
 
-def save(path: Path, found: Detections) -> None:
+def save(path: Path, detections: Detections) -> None:
     """Write detections as JSON, atomically."""
     content = {
-        "size": list(found.masks.shape[1:]),
-        "scores": [float(score) for score in found.scores],
-        "boxes": [[float(side) for side in box] for box in found.boxes],
-        "masks": [encode(mask)["counts"].decode("ascii") for mask in found.masks],
+        "size": list(detections.masks.shape[1:]),
+        "scores": detections.scores.astype(float).tolist(),
+        "boxes": detections.boxes.astype(float).tolist(),
+        "masks": [encode(mask)["counts"].decode("ascii") for mask in detections.masks],
     }
     files.write_json(path, content)
 

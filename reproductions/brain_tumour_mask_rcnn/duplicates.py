@@ -40,8 +40,13 @@ def find(samples: List[Sample]) -> Groups:
 def across(groups: Groups, parts: Dict[str, List[str]]) -> Groups:
     """Give those groups whose images lie in more than one of these parts."""
     part_of = {sample_id: part for part, ids in parts.items() for sample_id in ids}
-    return [group for group in groups if len({part_of[i] for i in group if i in part_of}) > 1]
+
+    def is_across(group: List[str]) -> bool:
+        return len({part_of[sample_id] for sample_id in group if sample_id in part_of}) > 1
+
+    return list(filter(is_across, groups))
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
-    return cv2.resize(mask * np.uint8(255), (128, 128), interpolation=cv2.INTER_AREA) > 127
+    shrunk = cv2.resize(mask * np.uint8(255), (128, 128), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk) > 127

@@ -11,7 +11,7 @@ import pandas
 from common.metrics import aji
 from common.prediction import evaluate
 from common.prediction.evaluate import Read, Scoring
-from reproductions.brain_tumour_mask_rcnn import annotations, data, metrics
+from reproductions.brain_tumour_mask_rcnn import annotation_files, data, metrics
 from reproductions.brain_tumour_mask_rcnn.config import Config
 from reproductions.brain_tumour_mask_rcnn.data import PARTS, Sample
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
@@ -24,26 +24,24 @@ def truths(folder: Path) -> Dict[str, Read]:
     test, or masks of a folder.
     """
     files = [folder / FILE, *(folder / name / FILE for name in PARTS.values())]
-    found: Dict[str, Read] = {}
+    outlines: Dict[str, Read] = {}
     for path in files:
         if path.exists():
-            for image, polygons in annotations.read(path).items():
-                found[Path(image).stem] = _outlined(polygons, f"{path}, {image}")
-    if found:
-        return found
-    return {
-        name: lambda predicted, read=read: _parts(read(predicted))
-        for name, read in evaluate.masks_of(folder, classes=1).items()
-    }
+            for image, polygons in annotation_files.read(path).items():
+                outlines[Path(image).stem] = _outlined(polygons, f"{path}, {image}")
+    if outlines:
+        return outlines
+    masks = evaluate.masks_of(folder, classes=1)
+    return {name: _of_mask(read) for name, read in masks.items()}
 
 
 def per_image(name: str, truth: np.ndarray, predicted: np.ndarray) -> pandas.DataFrame:
     """Score a mask, uint8 (H, W) of 0 and 1, with true tumours, bool (n, H, W)."""
     parts = _parts(predicted)
     boxes = np.array([data.box(part) for part in parts], np.float32).reshape(-1, 4)
-    found = Detections(boxes, np.ones(len(parts), np.float32), parts)
+    predictions = Detections(boxes, np.ones(len(parts), np.float32), parts)
     sample = Sample(name, np.zeros((*predicted.shape, 3), np.uint8), truth)
-    return metrics.per_image([sample], [found], min_score=0.5)
+    return metrics.per_image([sample], [predictions], min_score=0.5)
 
 
 def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
@@ -58,8 +56,12 @@ def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
     }
 
 
-def _outlined(polygons: annotations.Polygons, name: str) -> Read:
-    return lambda predicted: annotations.draw(polygons, predicted.shape, name)
+def _outlined(polygons: annotation_files.Polygons, name: str) -> Read:
+    return lambda predicted: annotation_files.draw(polygons, predicted.shape, name)
+
+
+def _of_mask(read: Read) -> Read:
+    return lambda predicted: _parts(read(predicted))
 
 
 def _parts(mask: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Scores of the detections: COCO's average precision, tumours found and invented by confidence, and
-pixels.
+"""Scores of the detections: COCO's average precision, true and false positives by confidence, and
+pixel scores.
 """
 
 from __future__ import annotations
@@ -30,26 +30,31 @@ CHOSEN = "_chosen"  # ends the columns at the confidence that was chosen on the 
 class Curve(NamedTuple):
     """Free-response operating characteristic: a point for every score that a detection has, the
     highest first.
+
+    Attributes:
+        scores: float (k,).
+        sensitivity: (k,), fraction of all tumours that are found with this score or a higher one;
+            NaN where there is no tumour.
+        false_positives: (k,), per image, likewise.
     """
 
-    scores: np.ndarray  # (k,)
-    sensitivity: np.ndarray  # (k,): part of all tumours found with this score or a higher one; NaN
-    # where there is no tumour
-    false_positives: np.ndarray  # (k,): invented tumours per image, likewise
+    scores: np.ndarray
+    sensitivity: np.ndarray
+    false_positives: np.ndarray
 
 
-def match(true: np.ndarray, found: Detections) -> np.ndarray:
+def match(true: np.ndarray, detections: Detections) -> np.ndarray:
     """Decide which detections have found a tumour, bool (n,): one at most for each tumour, the
     highest scores first.
 
     A detection takes the tumour, of those still to be found, whose mask it overlaps most, with an
     IoU of `MATCH` or more. `true` is bool (m, H, W).
     """
-    hits = np.zeros(len(found.scores), bool)
+    hits = np.zeros(len(detections.scores), bool)
     if not len(true):
         return hits
-    overlaps = _ious(found.masks, true)
-    for index in np.argsort(-found.scores, kind="stable"):
+    overlaps = _ious(detections.masks, true)
+    for index in np.argsort(-detections.scores, kind="stable"):
         best = overlaps[index].argmax()
         if overlaps[index, best] >= MATCH:
             hits[index] = True
@@ -85,8 +90,8 @@ def per_image(
     """Score every image at one confidence.
 
     Returns:
-        One line per image: id, tumours, tumours found, tumours invented, pixel counts of the union
-        of all masks (tn, fp, fn, tp), and the Dice and IoU that follow from these.
+        One line per image: id, tumours, those found, false positives (`invented`), pixel counts of
+        the union of all masks (tn, fp, fn, tp), and the Dice and IoU that follow from these.
     """
     rows = []
     for sample, detections in zip(samples, found):

@@ -257,7 +257,7 @@ def _backbone(config: Config, shape: Tuple[int, int, int], weights: Optional[str
     """A Keras ResNet without top, from images as Model Garden prepares them to its levels 2 to
     5.
     """
-    if weights not in (None, "imagenet"):
+    if weights is not None and weights != "imagenet":
         _check_file(Path(weights), config.encoder)
     image = keras.Input(shape)
     # Model Garden's images are RGB over ImageNet's mean and deviation, Keras' weights expect BGR

@@ -18,7 +18,9 @@ COLUMNS = 7
 LISTED = 2  # scores in a caption
 
 
-def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = ()) -> np.ndarray:
+def overlay(
+    image: np.ndarray, detections: Detections, true: Sequence[np.ndarray] | np.ndarray = ()
+) -> np.ndarray:
     """Tint what was found, with a box around each detection, and draw the outlines of the ground
     truth.
 
@@ -31,9 +33,9 @@ def overlay(image: np.ndarray, found: Detections, true: Sequence[np.ndarray] = (
         A new uint8 (H, W, 3).
     """
     colour = {"predicted": COLOURS["predicted"]}
-    drawn = figures.overlay(image, found.union.astype(int), colour, opacity=0.35)
+    drawn = figures.overlay(image, detections.union.astype(int), colour, opacity=0.35)
     width = max(round(max(image.shape) / 250), 1)
-    for y1, x1, y2, x2 in np.rint(found.boxes).astype(int).tolist():
+    for y1, x1, y2, x2 in np.rint(detections.boxes).astype(int).tolist():
         cv2.rectangle(drawn, (x1, y1), (x2 - 1, y2 - 1), COLOURS["predicted"], width)
     for mask in true:
         outlines, _ = cv2.findContours(

@@ -96,16 +96,17 @@ def _brain(rng: np.random.Generator, size: int, again: bool) -> Tuple[np.ndarray
     sides = rng.permutation([-1, 1])[: 2 if rng.uniform() < 0.2 else 1]
     for side in sides:
         extent = size * rng.uniform(0.05, 0.1)
-        bumps = 1 + sum(0.2 / k * np.cos(k * turns + rng.uniform(0, 6)) for k in range(2, 5))
-        middle = size * np.array(
-            [0.5 + side * width * rng.uniform(0.4, 0.55), 0.5 + height * rng.uniform(-0.4, 0.4)]
-        )
-        middle += 0.01 * size * again
+        waves = [0.2 / k * np.cos(k * turns + rng.uniform(0, 6)) for k in range(2, 5)]
+        bumps = 1 + sum(waves)
+        place = [0.5 + side * width * rng.uniform(0.4, 0.55), 0.5 + height * rng.uniform(-0.4, 0.4)]
+        middle = size * np.array(place) + 0.01 * size * again
         points = middle[:, None] + extent * bumps * (0.92 if again else 1) * np.stack(
             [np.cos(turns), np.sin(turns)]
         )
         outlines.append(points.round().astype(int))
-        mask = cv2.fillPoly(np.zeros((size, size), np.uint8), [outlines[-1].T.astype(np.int32)], 1)
+        mask = cv2.fillPoly(
+            np.zeros((size, size), np.uint8), [outlines[-1].T.astype(np.int32)], (1,)
+        )
         edge = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), size / 130)
         swelling = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), extent / 2) * (radius < 0.86)
         image -= 0.12 * swelling

@@ -1,5 +1,4 @@
-"""What Model Garden draws at random, made a function of a seed and a number, so that a training can
-be repeated.
+"""Seeded replacements for Model Garden's random sampling, so that a training can be repeated.
 
 Its samplers shuffle all anchors and all proposals and take the first. Their generators start anew
 in every process, no checkpoint keeps them, and in the input pipeline several threads take from one
@@ -14,10 +13,8 @@ from typing import Iterator
 
 import tensorflow as tf
 
-ANCHORS, REGIONS = (
-    0,
-    1,
-)  # what is drawn for: the targets of an image, and the proposals that a step learns from
+# Purposes of sampling: the targets of an image, and the proposals that a step learns from.
+ANCHORS, REGIONS = 0, 1
 
 
 @contextlib.contextmanager

@@ -6,5 +6,5 @@ PORT ?=
 .PHONY: brain-ui
 
 brain-ui: setup ## the decision-support page on 127.0.0.1: upload brain MR images, see and measure what is found
-	@.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.app.serve $(if $(PORT),--port $(call quote,$(PORT))) \
-		$(if $(RUN),--run $(call quote,$(RUN)))
+	@.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.app.serve $(ROOT_OPTION) \
+		$(if $(PORT),--port $(call quote,$(PORT))) $(if $(RUN),--run $(call quote,$(RUN)))

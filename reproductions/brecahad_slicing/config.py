@@ -198,7 +198,7 @@ _PAPER = Config()
 QUICK_STEPS = {"plain": 100, "resnet50": 20}
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share: a quarter of the side, so a sixteenth of the pixels; a quarter of the plain
+    # For a CPU: a quarter of the size, so a sixteenth of the pixels; a quarter of the plain
     # U-net's channels; and the same number of steps for every set. Arithmetic, from single steps
     # measured in mixed_bfloat16, in processor seconds: plain 0.15, resnet50 0.8. 800 and 160 of
     # them are 120 and 128; start, test losses and evaluation add 15 to 25 and, with 225 tiles an

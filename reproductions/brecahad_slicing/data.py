@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from common.datasets import manifests
 from common.datasets.leakage import leakage_split
-from common.datasets.splits import group_split, random_split
+from common.datasets.splits import Split, group_split, random_split
 from common.imaging.reading import read_rgb
-from reproductions.brecahad_slicing import annotations, slicing
+from reproductions.brecahad_slicing import annotation_files, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
 
@@ -63,8 +63,7 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
     fractions = {"train": 1 - config.test_fraction, "test": config.test_fraction}
     if config.protocol == "published" and config.split_unit == "tile" and config.leakage == "off":
         dealt = random_split([tile.id for tile in tiles], fractions, config.seed)
-        parts = {tile_id: part for part, members in dealt.items() for tile_id in members}
-        return {part: [tile for tile in tiles if parts[tile.id] == part] for part in dealt}
+        return _by_part(tiles, [tile.id for tile in tiles], dealt)
     cases = {sample.id: sample.case for sample in samples}
     if config.leakage != "off":
         leaks = config.leakage == "with"
@@ -74,8 +73,24 @@ def split(samples: List[Sample], config: Config) -> Dict[str, List[Tile]]:
         dealt = random_split(ids, fractions, config.seed)
     else:
         dealt = group_split(ids, cases, fractions, config.seed)
-    parts = {image_id: part for part, members in dealt.items() for image_id in members}
-    return {part: [tile for tile in tiles if parts[ids[tile.number]] == part] for part in dealt}
+    return _by_part(tiles, [ids[tile.number] for tile in tiles], dealt)
+
+
+def tile_ids(parts: Dict[str, List[Tile]]) -> Split:
+    """Give the ids of the tiles of each part."""
+    ids: Split = {}
+    for part, tiles in parts.items():
+        ids[part] = [tile.id for tile in tiles]
+    return ids
+
+
+def _by_part(tiles: List[Tile], owners: List[str], dealt: Split) -> Dict[str, List[Tile]]:
+    """Give each part the tiles whose owner, a tile or an image, was dealt to it."""
+    part_of = {owner: part for part, members in dealt.items() for owner in members}
+    parts: Dict[str, List[Tile]] = {part: [] for part in dealt}
+    for tile, owner in zip(tiles, owners):
+        parts[part_of[owner]].append(tile)
+    return parts
 
 
 def preprocess(image: np.ndarray) -> np.ndarray:
@@ -251,11 +266,11 @@ def batches(
 def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bool) -> List[Sample]:
     scale = side / SIDE
 
-    def read(item: Tuple[str, annotations.Pair]) -> Sample:
+    def read(item: Tuple[str, annotation_files.Pair]) -> Sample:
         image_id, pair = item
         image = read_rgb(pair.image, annotated=True)
         height, width = image.shape[:2]
-        centres = annotations.centres(pair.annotation)["tumor"] * (width, height)
+        centres = annotation_files.centres(pair.annotation)["tumor"] * (width, height)
         image, (rows, columns) = squared(image, side, square, preprocessing)
         if square == "crop":
             centres = centres - (columns.start, rows.start)
@@ -273,4 +288,4 @@ def _load(data_set: manifests.DataSet, side: int, square: str, preprocessing: bo
         )
 
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(read, annotations.pairs(data_set).items()))
+        return list(pool.map(read, annotation_files.pairs(data_set).items()))

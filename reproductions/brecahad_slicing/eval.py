@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import cv2
 import numpy as np
@@ -17,12 +17,13 @@ from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.imaging import reading
 from common.published import schema
-from common.results import figures
+from common.results import figures, probability_curves
 from common.results.experiment import Count, Page, Paper, Row, Trained
+from common.results.provenance import Packing, no_seed
 from common.training import predictions
 from common.training.runs import Run
 from reproductions.brecahad_slicing import (
-    annotations,
+    annotation_files,
     data,
     experiments,
     matching,
@@ -41,12 +42,14 @@ MARKS = {
 }
 PER_LINE = 5  # images of a line of a figure
 SHOWN = 3  # test images of a figure
+BEST = "p256_s128_zero"  # the paper's best set
+NETWORKS = {"plain": "U-net", "resnet50": "U-Net with ResNet50"}
 
 
 def differences(config: Config, data_set: DataSet) -> Sequence[str]:
     """Say what else keeps a run from being held against the paper."""
     different = []
-    if data_set.name == annotations.PARTIAL:
+    if data_set.name == annotation_files.PARTIAL:
         different.append(f"{data_set.title} instead of all")
     if config.protocol == "corrected":
         different.append("split by case before slicing")
@@ -70,6 +73,7 @@ paper = Paper(
     unit,
     scoring=SCORING,
     aggregation=AGGREGATION,
+    packing=Packing(no_seed),  # maps of 22 networks and thousands of tiles
 )
 
 
@@ -100,38 +104,38 @@ def readings(request: Request) -> List[Row]:
 @paper.leakage
 def leakage(request: Request) -> List[Row]:
     """The price of leakage: networks with and without other images of the test cases."""
-    return [row for row in experiments.rows("table2", request) if row.id == "p256_s128_zero"]
+    return [row for row in experiments.rows("table2", request) if row.id == BEST]
 
 
 @paper.percent_table
 def section7(request: Request) -> List[Row]:
     """The best network of table 3 beside another work, section 7."""
-    return [row for row in experiments.rows("table3", request) if row.id == "p256_s128_zero"]
+    return [row for row in experiments.rows("table3", request) if row.id == BEST]
 
 
 @paper.counts()
 def dataset(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count BreCaHAD's images and classes, and the paper's experiments; no training."""
     assert data_set is not None
-    partial = data_set.name == annotations.PARTIAL
-    differences_ = (f"{data_set.title} instead of all",) if partial else ()
-    pairs = annotations.pairs(data_set)
-    classes = set()
-    sizes = set()
+    partial = data_set.name == annotation_files.PARTIAL
+    partial_copy = (f"{data_set.title} instead of all",) if partial else ()
+    pairs = annotation_files.pairs(data_set)
+    classes: Set[str] = set()
+    sizes: Set[Tuple[int, ...]] = set()
     for pair in pairs.values():
-        classes.update(annotations.centres(pair.annotation))
+        classes.update(annotation_files.centres(pair.annotation))
         sizes.add(reading.read_rgb(pair.image).shape[1::-1])
-    yield Count("brecahad", "images", len(pairs), differences_)
-    yield Count("brecahad", "width", max(size[0] for size in sizes), differences_)
-    yield Count("brecahad", "height", max(size[1] for size in sizes), differences_)
-    yield Count("brecahad", "classes", len(classes), differences_)
+    yield Count("brecahad", "images", len(pairs), partial_copy)
+    yield Count("brecahad", "width", max(size[0] for size in sizes), partial_copy)
+    yield Count("brecahad", "height", max(size[1] for size in sizes), partial_copy)
+    yield Count("brecahad", "classes", len(classes), partial_copy)
     results = sum(len(rows) for rows in experiments.MATRIX.values())
     yield Count("experiments", "results", results)
 
 
 @paper.figure(table2)
 def figure5(page: Page) -> None:
-    """Nuclei that the U-nets find, miss and invent on a test image, figure 5."""
+    """True and false positives and false negatives of the U-nets on test images, figure 5."""
     _draw(page, "table2")
 
 
@@ -139,6 +143,28 @@ def figure5(page: Page) -> None:
 def figure6(page: Page) -> None:
     """The same for the U-Nets with a ResNet50 encoder, figure 6."""
     _draw(page, "table3")
+
+
+def best(request: Request) -> List[Row]:
+    """The networks of tables 2 and 3 on the paper's best set."""
+    both = experiments.rows("table2", request) + experiments.rows("table3", request)
+    return [row for row in both if row.id == BEST]
+
+
+@paper.figure(best)
+def curves(page: Page) -> None:
+    """Precision-recall and calibration curves on the test tiles of the paper's best set."""
+    series = {NETWORKS[one.config.encoder]: _test_maps(one, page.data_set) for one in page.rows}
+    probability_curves.draw(page.path, series, f"{page.title}, tiles of {BEST}")
+
+
+def _test_maps(trained: Trained, data_set: DataSet) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+    """Give ground truth and probabilities of each test tile."""
+    samples = data.load(data_set, trained.config)
+    tiles = data.split(samples, trained.config)["test"]
+    maps = metrics.saved(trained.runs[0], "test", samples, tiles, trained.config)
+    for tile, probability in maps:
+        yield data.cut(samples[tile.number].mask, tile, len(probability)), probability
 
 
 def merged(

@@ -14,7 +14,7 @@ import pandas
 
 from common.prediction import evaluate
 from common.prediction.evaluate import Read, Scoring
-from reproductions.brecahad_slicing import annotations, data, matching, metrics
+from reproductions.brecahad_slicing import annotation_files, data, matching, metrics
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.data import Sample
 from reproductions.brecahad_slicing.slicing import Tile
@@ -27,10 +27,8 @@ def truths(folder: Path) -> Dict[str, Read]:
     listed = sorted(folder.glob("groundTruth/*.json")) or sorted(folder.glob("*.json"))
     if listed:
         return {path.stem: _from_centres(path) for path in listed}
-    return {
-        name: lambda predicted, read=read: _from_mask(read(predicted))
-        for name, read in evaluate.masks_of(folder, classes=1).items()
-    }
+    masks = evaluate.masks_of(folder, classes=1)
+    return {name: _of_mask(read) for name, read in masks.items()}
 
 
 def per_image(name: str, truth: Sample, predicted: np.ndarray) -> pandas.DataFrame:
@@ -47,10 +45,14 @@ def aggregate(table: pandas.DataFrame) -> Dict[str, float]:
 
 
 def _from_centres(path: Path) -> Read:
-    centres = np.minimum(annotations.centres(path)["tumor"] * SIDE, np.nextafter(SIDE, 0))
+    centres = np.minimum(annotation_files.centres(path)["tumor"] * SIDE, np.nextafter(SIDE, 0))
     mask, border = data.discs(centres, SIDE, RADIUS, BORDER_SIGMA)
     sample = Sample(path.stem, "", np.zeros((0, 0, 3), np.uint8), centres, mask, border)
     return lambda predicted: sample
+
+
+def _of_mask(read: Read) -> Read:
+    return lambda predicted: _from_mask(read(predicted))
 
 
 def _from_mask(mask: np.ndarray) -> Sample:

@@ -1,5 +1,5 @@
-"""Finding nuclei: from a predicted mask to points, and from points to found, missed and invented
-nuclei.
+"""Matching nuclei: from a predicted mask to points, and from points to true positives, false
+negatives (`missed`) and false positives (`invented`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from reproductions.brecahad_slicing.config import CONNECTIVITY
 class Detection(NamedTuple):
     """How each true and each predicted nucleus fared, bool (n,) and (m,).
 
-    Near the border of a tile a nucleus may be cut: what has no partner there is neither missed nor
-    invented.
+    Near the border of a tile a nucleus may be cut: what has no partner there counts neither as a
+    false negative nor as a false positive.
     """
 
-    found: np.ndarray  # true nuclei with a partner
-    missed: np.ndarray  # true nuclei without one, away from the border
+    found: np.ndarray  # true nuclei with a partner: true positives
+    missed: np.ndarray  # true nuclei without one, away from the border: false negatives
     right: np.ndarray  # predicted nuclei with a partner, as many as `found`
-    invented: np.ndarray  # predicted nuclei without one, away from the border
+    invented: np.ndarray  # predicted nuclei without one, away from the border: false positives
 
 
 def points(mask: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def points(mask: np.ndarray) -> np.ndarray:
     _, _, _, centroids = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=CONNECTIVITY
     )
-    return centroids[1:] + 0.5
+    return np.asarray(centroids)[1:] + 0.5
 
 
 def match(true: np.ndarray, pred: np.ndarray, radius: float, size: int) -> Detection:

@@ -33,7 +33,7 @@ def per_image(
     run = runs[0]
     samples = data.load(data_set, config)
     split = data.split(samples, config)
-    if {part: [tile.id for tile in tiles] for part, tiles in split.items()} != run.split:
+    if data.tile_ids(split) != run.split:
         raise InputError(f"{run.folder}: the data give another split than when it was trained")
     tables = []
     for part, tiles in split.items():
@@ -41,12 +41,12 @@ def per_image(
             kept = pandas.read_csv(run.folder / "metrics.csv", dtype={"id": str})
             tables.append(kept[kept["part"] == "train"])
             continue
-        maps = _saved(run, part, samples, tiles, config)
+        maps = saved(run, part, samples, tiles, config)
         tables.append(per_tile(part, samples, maps, config, scoring))
     return pandas.concat(tables, ignore_index=True)
 
 
-def _saved(
+def saved(
     run: Run, part: str, samples: List[Sample], tiles: List[Tile], config: Config
 ) -> Iterator[Tuple[Tile, np.ndarray]]:
     """Give each tile with its saved probabilities, float32 (size, size), image by image."""
@@ -73,8 +73,9 @@ def per_tile(
     """Compare predicted tiles, each float (size, size) of probabilities, with the ground truth.
 
     Returns:
-        One line per tile: id, part, pixel counts (tn, fp, fn, tp), tumour nuclei found, missed and
-        falsely found, and sums over pixels: of the probabilities, and of those on nuclei.
+        One line per tile: id, part, pixel counts (tn, fp, fn, tp), tumour nuclei found, missed
+        (false negatives) and falsely found, and sums over pixels: of the probabilities, and of
+        those on nuclei.
     """
     rows = []
     for tile, probability in maps:
@@ -106,8 +107,8 @@ def aggregate(
     tile without nuclei counts as 1 where none are predicted and as 0 where some are. Beside them:
     pooled over all pixels, and means over the tiles that have nuclei or for which some are
     predicted. Nuclei are counted over all test tiles; where tiles overlap, a nucleus counts in
-    each. The shares are of the test tiles' pixels: nuclei, and predicted nuclei. Scores of a part
-    that has no line are left out.
+    each. `share_of_nuclei` and `share_predicted` are fractions of the test tiles' pixels. Scores of
+    a part that has no line are left out.
     """
     scores: Dict[str, float] = {}
     for part in ("train", "test"):

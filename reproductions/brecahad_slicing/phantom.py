@@ -5,7 +5,7 @@ demonstrations. Numbers computed from them mean nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -22,12 +22,12 @@ def write(
     size: Tuple[int, int] = (340, 256),
     seed: int = 0,
 ) -> None:
-    """Write H&E-like pictures of `size` (width, height), and the centres of their nuclei, in the
+    """Write H&E-like images of `size` (width, height), and the centres of their nuclei, in the
     layout of BreCaHAD.
 
     `images/Case_<case>-<number>` is a TIFF, or a JPEG for each case's last.
     `groundTruth/Case_<case>-<number>.json` lists centres by class, from 0 to 1; crowded, large
-    nuclei are the tumour's. The second picture of a case shows a part of the first one's tissue
+    nuclei are the tumour's. The second image of a case shows a part of the first one's tissue
     again. The same arguments give the same pixels. Raises InputError if `folder` holds other data.
     """
     width, height = size
@@ -60,7 +60,7 @@ def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
     """
     areas = np.bincount(labels.ravel())
     labels = labels[window]
-    found = {
+    by_class: Dict[str, List[Dict[str, float]]] = {
         name: []
         for name in (
             "mitosis",
@@ -77,5 +77,5 @@ def _centres(labels: np.ndarray, window: Tuple[slice, slice]) -> dict:
         # Nuclei of the stroma have radii up to 6.5, those of epithelium from 6 upwards.
         kind = "tumor" if areas[label] > np.pi * 6.25**2 else "non_tumor"
         x, y = (columns.mean() + 0.5) / labels.shape[1], (rows.mean() + 0.5) / labels.shape[0]
-        found[kind].append({"x": round(x, 6), "y": round(y, 6)})
-    return found
+        by_class[kind].append({"x": round(x, 6), "y": round(y, 6)})
+    return by_class

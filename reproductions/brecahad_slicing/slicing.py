@@ -90,9 +90,9 @@ def _holds_a_centre(tile: Tile, centres: np.ndarray, size: int) -> bool:
 def _cut(ids: Iterable[str], masks: Iterable[np.ndarray], config: Config) -> List[Tile]:
     chosen = SETS[config.tiles]
     size, step = tile_size(config), chosen.step * config.side // SIDE
-    found = []
+    windows = []
     for number, (image_id, mask) in enumerate(zip(ids, masks)):
         for row, column, window in slice_with_step(mask, size, step):
             marked = int(np.count_nonzero(window))
-            found.append(Tile(f"{image_id}_{row}_{column}", number, row, column, marked))
-    return found
+            windows.append(Tile(f"{image_id}_{row}_{column}", number, row, column, marked))
+    return windows

@@ -59,7 +59,7 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
     """
     samples = data.load(data_set, config)
     split = data.split(samples, config)
-    run.save_split({part: [tile.id for tile in tiles] for part, tiles in split.items()})
+    run.save_split(data.tile_ids(split))
     network = model.build(config)
     weights = data.class_weights(split["train"], config)
     validate = None

@@ -3,40 +3,41 @@ it.
 
 Paper: Katar, Yıldırım: "Breast Cancer Segmentation from Ultrasound Images Using ResNext-based U-Net
 Model", 2023.
-Command: `make busi-table3`; one network alone: `python -m reproductions.busi_resnext_unet.train
---encoder vgg16`. Expected time, one network and seed, paper profile: 392,500 patches of 256×256,
-which is a GPU's work (about 33 hours for ResNeXt50 on two CPU cores in mixed_bfloat16); quick
-profile there: 6 to 11 minutes. Expected score with ImageNet weights, as published: mean IoU 73.17
-%, 72.24 % and 68.07 %.
+Command: `make busi-table3`; one network alone:
+`.venv/bin/python -m reproductions.busi_resnext_unet.train --encoder vgg16`.
+Expected time, one network and seed, paper profile: 392,500 patches of 256×256, which is a GPU's
+work (about 33 hours for ResNeXt50 on two CPU cores in mixed_bfloat16); quick profile there: 6 to
+11 minutes.
+Expected score with ImageNet weights, as published: mean IoU 73.17 %, 72.24 % and 68.07 %.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Literal
+from typing import Dict, Literal, Tuple, get_args
 
 from annotated_types import Gt, Interval, MultipleOf
 from typing_extensions import Annotated
 
+from common.imaging.tiling import Padding
 from common.training import runs
 from common.training.settings import Assumed, Given
 
 DATA_SETS = ("busi",)
-PATCH = 256  # side of the patches
+PATCH = 256  # size of the patches, pixels
 CLASSES = ("background", "benign", "malignant")  # by their value in a mask
-ENCODERS = ("resnext50", "resnext101", "vgg16")  # in the order of Table 3
+Encoder = Literal["resnext50", "resnext101", "vgg16"]  # in the order of Table 3
+ENCODERS: Tuple[Encoder, ...] = get_args(Encoder)
 COLOURS = {"benign": (64, 220, 120), "malignant": (255, 80, 64)}  # in figures and overlays
 # assumed: zeros, at the bottom and right, as a mode of numpy.pad; the paper only draws it
-PADDING = "constant"
+PADDING: Padding = "constant"
 
 
 @dataclass(frozen=True)
 class Config:
     """One training."""
 
-    encoder: Annotated[Literal["resnext50", "resnext101", "vgg16"], Given("section 2.3")] = (
-        "resnext50"
-    )
+    encoder: Annotated[Encoder, Given("section 2.3")] = "resnext50"
     """Encoder of the U-Net; vgg16 is the library's default, and what the paper calls U-Net."""
     protocol: Literal["published", "corrected"] = "published"
     """Split by image (published) or with near-duplicate images on one side (corrected)."""
@@ -142,10 +143,10 @@ AGGREGATION = ("absent", "dice_classes", "aggregation")  # what needs no new loo
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share. A patch still shows 256×256 pixels, at a quarter of the resolution, and an
-    # epoch shows an eighth of them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the
-    # paper's rate 372 taught next to nothing. Measured on two cores in mixed_bfloat16, a step of 16
-    # shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16 0.6 s.
+    # For a CPU. A patch still shows 256×256 pixels, at a quarter of the resolution, and an epoch
+    # shows an eighth of them: 3925 training patches / 8 / 16 × 16 epochs = 496 steps. At the
+    # paper's learning rate 372 taught next to nothing. Measured on two cores in mixed_bfloat16, a
+    # step of 16 shrunk patches: ResNeXt50 0.5 s, ResNeXt101 0.75 s, VGG16 0.6 s.
     "quick": replace(
         _PAPER, profile="quick", input_size=64, epoch_share=1 / 8, epochs=16, learning_rate=3e-4
     ),

@@ -56,9 +56,9 @@ def find(folder: Path) -> Dict[str, Files]:
     Raises:
         InputError: no image is there, or an image has no mask, or a mask no image.
     """
-    found: Dict[str, Files] = {}
+    by_id: Dict[str, Files] = {}
     for name in VALUES:
-        found.update(
+        by_id.update(
             {
                 path.stem: Files(path, [])
                 for path in manifests.matching(folder, f"{name}/{name} (*).png")
@@ -66,21 +66,21 @@ def find(folder: Path) -> Dict[str, Files]:
         )
         for path in manifests.matching(folder, f"{name}/*_mask*.png"):
             image_id = path.stem.rpartition("_mask")[0]
-            if image_id not in found:
+            if image_id not in by_id:
                 raise InputError(
                     f"{path}: a mask without its image, expected {image_id}.png beside it"
                 )
-            found[image_id].masks.append(path)
-    if not found:
+            by_id[image_id].masks.append(path)
+    if not by_id:
         raise InputError(
             f"{folder}: no benign/benign (*).png, malignant/… or normal/… in this folder"
         )
-    for image_id, files in found.items():
+    for image_id, files in by_id.items():
         if not files.masks:
             raise InputError(
                 f"{files.image}: an image without a mask, expected {image_id}_mask.png beside it"
             )
-    return found
+    return by_id
 
 
 def split(data_set: manifests.DataSet, config: Config) -> Split:

@@ -1,7 +1,7 @@
 """Near-duplicates among the images of BUSI: `make busi-duplicates` finds them anew and writes their
 list.
 
-BUSI has no patient ids, but many of its images show one scene twice: the same picture again, with
+BUSI has no patient ids, but many of its images show one scene twice: the same image again, with
 callipers or letters, or a frame taken a moment later. Two of them on both sides of a split make the
 test easier than it is.
 """
@@ -42,7 +42,7 @@ def find(images: Mapping[str, np.ndarray]) -> Groups:
 
 def across_classes(groups: Groups) -> Groups:
     """Give those groups whose images lie in more than one class."""
-    return [group for group in groups if len({image_id.split()[0] for image_id in group}) > 1]
+    return [group for group in groups if len(set(map(_class_of, group))) > 1]
 
 
 def group_of(ids: Sequence[str]) -> List[str]:
@@ -60,3 +60,7 @@ def write(groups: Groups) -> None:
     """Write the project's list of groups, JSON with a group per line."""
     lines = ",\n".join(json.dumps(group) for group in groups)
     files.write_text(LIST, f"[\n{lines}\n]\n")
+
+
+def _class_of(image_id: str) -> str:
+    return image_id.split()[0]

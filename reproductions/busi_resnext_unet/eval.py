@@ -194,8 +194,8 @@ def duplicates(request: Request, data_set: DataSet) -> None:
     """Find the near-duplicate images of BUSI and write their list."""
     samples = data.load(data_set.folder, data.find(data_set.folder))
     groups = near_duplicates.find({sample.id: sample.image for sample in samples})
-    found = sum(map(len, groups))
-    print(f"{data_set.title}: {len(groups)} groups with {found} images of {len(samples)}")
+    members = sum(map(len, groups))
+    print(f"{data_set.title}: {len(groups)} groups with {members} images of {len(samples)}")
     for counted in near_duplicates.PUBLISHED:
         print(f"  others: {counted}")
     across = near_duplicates.across_classes(groups)

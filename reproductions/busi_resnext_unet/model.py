@@ -4,7 +4,7 @@ size.
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable
 
 import cv2
 import numpy as np
@@ -78,40 +78,27 @@ def on_patches(model: keras.Model, config: Config) -> PatchFunction:
     return predict
 
 
-def side_by_side(
-    image: np.ndarray, predict: PatchFunction, out: Optional[np.ndarray] = None
-) -> np.ndarray:
+def side_by_side(image: np.ndarray, predict: PatchFunction) -> np.ndarray:
     """Predict as the paper does: pad, cut into patches, predict in order, merge in that order, cut
     the padding off.
 
-    One row of patches is held at a time, whatever the image's height. `predict` maps patches (n,
-    256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]); `out`, for instance a memory
-    map, receives it.
+    `predict` maps patches (n, 256, 256[, C]) to (n, 256, 256[, K]), the result is (H, W[, K]).
     """
-    for top in range(0, image.shape[0], PATCH):
-        band = image[top : top + PATCH]
-        patches = tiling.split(band, PATCH, mode=PADDING)
-        outputs = [
-            predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)
-        ]
-        merged = tiling.merge(np.concatenate(outputs), band.shape[:2])
-        if out is None:
-            out = np.empty((image.shape[0], *merged.shape[1:]), merged.dtype)
-        out[top : top + PATCH] = merged
-    return out
+    height, width = image.shape[:2]
+    bands = []
+    for top in range(0, height, PATCH):
+        patches = tiling.split(image[top : top + PATCH], PATCH, mode=PADDING)
+        starts = range(0, len(patches), BATCH)
+        outputs = [predict(patches[start : start + BATCH]) for start in starts]
+        bands.append(tiling.merge(np.concatenate(outputs), (min(PATCH, height - top), width)))
+    return np.concatenate(bands)
 
 
-def overlapping(
-    image: np.ndarray,
-    predict: PatchFunction,
-    overlap: float = 0.5,
-    out: Optional[np.ndarray] = None,
-) -> np.ndarray:
-    """Predict with patches that share the part `overlap` of their side with their neighbours,
-    blended without seams.
+def overlapping(image: np.ndarray, predict: PatchFunction) -> np.ndarray:
+    """Predict with patches that overlap their neighbours by half their size, blended without seams.
 
-    Arguments and result as for `side_by_side`, but the predictions, and `out`, are floating.
+    Arguments and result as for `side_by_side`, but the predictions are floating.
     """
     return tiling.predict_tiled(
-        image, predict, PATCH, overlap=round(overlap * PATCH), blend="hann", batch=BATCH, out=out
+        image, predict, PATCH, overlap=PATCH // 2, blend="hann", batch=BATCH
     )

@@ -19,12 +19,12 @@ from common.imaging.writing import write_png
 def write(
     folder: Path | str, benign: int = 10, malignant: int = 6, normal: int = 4, seed: int = 0
 ) -> None:
-    """Write breast-ultrasound-like pictures of 150 to 340 pixels a side, and their masks, in the
-    layout of BUSI.
+    """Write breast-ultrasound-like images of 150 to 340 pixels in width and height, and their
+    masks, in the layout of BUSI.
 
     `benign/benign (1).png` is grey, or RGB for every fourth, and has the mask `benign (1)_mask.png`
     of 0/255; the first benign one has two lesions and a second mask, `_mask_1`. `malignant` is
-    alike, and the masks of `normal` are empty. The last picture of a kind with two or more shows
+    alike, and the masks of `normal` are empty. The last image of a kind with two or more shows
     the first one's scene again, a few pixels aside. The same arguments give the same pixels. Raises
     InputError if `folder` holds other data.
     """
@@ -55,7 +55,7 @@ def write(
 def _scan(
     rng: np.random.Generator, kind: str, lesions: int, again: bool
 ) -> Tuple[np.ndarray, List[np.ndarray]]:
-    """A picture, uint8 (H, W), and a mask per lesion, bool (H, W); without lesions one that is
+    """An image, uint8 (H, W), and a mask per lesion, bool (H, W); without lesions one that is
     empty.
 
     `again` gives the same scene from a probe that has moved a little. Brightness is the logarithm
@@ -111,7 +111,7 @@ def _scan(
             (width // 8, height - 14),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.4,
-            220,
+            (220,),
             1,
             cv2.LINE_AA,
         )
@@ -121,5 +121,5 @@ def _scan(
             (rows.min(), columns[rows.argmin()]),
             (rows.max(), columns[rows.argmax()]),
         ):
-            cv2.drawMarker(image, (int(column), int(row)), 230, cv2.MARKER_CROSS, 9)
+            cv2.drawMarker(image, (int(column), int(row)), (230,), cv2.MARKER_CROSS, 9)
     return image, masks

@@ -174,7 +174,7 @@ AGGREGATION = ("divisor", "batch_scores", "empty")  # what needs no new look at 
 _PAPER = Config()
 PROFILES: Dict[str, Config] = {
     "paper": _PAPER,
-    # A CPU's share: half the side and a quarter of the channels, 1/64 of the work per image, and a
+    # For a CPU: half the size and a quarter of the channels, 1/64 of the work per image, and a
     # third of the epochs, with the cuts of the rate at the same parts of the training. Arithmetic,
     # from single steps of 16 images measured in mixed_bfloat16, in processor seconds: 0.54 for this
     # network (2.1 at 256×256; the whole network there 1.8 for one image). 400 images / 16 × 50

@@ -18,7 +18,7 @@ from PIL import Image, ImageEnhance
 
 from common.datasets import manifests
 from common.datasets.archives import check_zip_size
-from common.datasets.splits import random_split
+from common.datasets.splits import Split, random_split
 from common.errors import InputError
 from common.imaging.listing import any_case
 from common.imaging.masks import read_pair
@@ -63,7 +63,15 @@ def load(data_set: manifests.DataSet, config: Config) -> Dict[str, List[Sample]]
         not binary.
     """
     files = manifests.matching(data_set.folder, "*.npz")
-    return _unpack(files[0]) if files else _read(data_set.folder, config)
+    return unpack(files[0]) if files else _read(data_set.folder, config)
+
+
+def ids_of(samples: Dict[str, List[Sample]]) -> Split:
+    """Give the ids of the samples of each part."""
+    ids: Split = {}
+    for part, members in samples.items():
+        ids[part] = [sample.id for sample in members]
+    return ids
 
 
 def inputs(samples: List[Sample], size: int) -> Inputs:
@@ -124,7 +132,8 @@ def augment(
     )
     image = _jitter(cv2.warpAffine(image, turn @ flips, (width, height)), config.jitter, rng)
     if config.transforms_mask:
-        mask = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height)) > 127
+        moved = cv2.warpAffine(mask * np.uint8(255), turn @ flips, (width, height))
+        mask = np.asarray(moved) > 127
     return image, mask
 
 
@@ -189,7 +198,8 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
         return {part: list(pool.map(read, split[part])) for part in PARTS}
 
 
-def _unpack(path: Path) -> Dict[str, List[Sample]]:
+def unpack(path: Path) -> Dict[str, List[Sample]]:
+    """Read the samples of each part of a MedSegBench file. Raises InputError as `load`."""
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from common.cli import Request
 from common.datasets.manifests import DataSet
-from common.results import figures
+from common.results import figures, probability_curves
 from common.results.experiment import Page, Paper, Row, Trained
 from common.training import predictions
 from reproductions.polyp_unet import data, metrics
@@ -94,7 +94,7 @@ def readings(request: Request) -> List[Row]:
 
 @paper.breakdown(table)
 def centres(trained: Trained, data_set: DataSet) -> Iterator[Tuple[str, Dict[str, float]]]:
-    """Results by centre, where the data tell it."""
+    """Results by centre, where the data name it."""
     by_centre = metrics.by_centre(paper.score(trained, data_set))
     for centre, values in by_centre.items():
         if centre != data.UNKNOWN:
@@ -103,16 +103,26 @@ def centres(trained: Trained, data_set: DataSet) -> Iterator[Tuple[str, Dict[str
 
 @paper.figure(table)
 def figure(page: Page) -> None:
-    """Test images with the polyps found, missed and falsely found."""
+    """Test images with true positives, false positives and false negatives."""
     trained = page.rows[0]
     samples = data.load(page.data_set, trained.config)["test"][:SHOWN]
     images, captions = [], []
     for sample in samples:
-        found = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
-        scores = metrics.compare("test", [sample], [found], THRESHOLD).iloc[0]
-        images.append([sample.image, sample.mask, figures.agreement(sample.mask, found)])
+        predicted = predictions.load_map(trained.runs[0], sample.id) >= THRESHOLD
+        scores = metrics.compare("test", [sample], [predicted], THRESHOLD).iloc[0]
+        images.append([sample.image, sample.mask, figures.agreement(sample.mask, predicted)])
         captions.append([sample.id, "", f"F1 {scores.f1:.3f}  IoU {scores.iou:.3f}"])
     figures.panels(page.path, images, ["image", "ground truth", "U-Net"], captions, page.title)
+
+
+@paper.figure(table)
+def curves(page: Page) -> None:
+    """Precision-recall and calibration curves of the probabilities, over all test pixels."""
+    trained = page.rows[0]
+    samples = data.load(page.data_set, trained.config)["test"]
+    maps = ((each.mask, predictions.load_map(trained.runs[0], each.id)) for each in samples)
+    title = f"{page.title}, {len(samples)} test images"
+    probability_curves.draw(page.path, {"U-Net": maps}, title)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from pathlib import Path
 from typing import Dict
 
 import numpy as np
 import pandas
 
+from common.imaging import listing
 from common.prediction import evaluate
 from common.prediction.evaluate import Read, Scoring
-from reproductions.polyp_unet import metrics
+from reproductions.polyp_unet import data, metrics
 from reproductions.polyp_unet.config import THRESHOLD, Config
 from reproductions.polyp_unet.data import Sample
 
@@ -18,7 +21,15 @@ TUNED = "_tuned"  # ends the scores at another threshold, which a mask does not 
 
 
 def truths(folder: Path) -> Dict[str, Read]:
-    """True masks of a folder, or of its folder masks/."""
+    """True masks of a folder, of its folder masks/, or of the file of MedSegBench in it."""
+    packed = listing.matching(folder, "*.npz")
+    if packed:
+        parts = data.unpack(packed[0]).values()
+        samples = itertools.chain.from_iterable(parts)
+        return {
+            sample.id: functools.partial(evaluate.same_size, packed[0], sample.mask)
+            for sample in samples
+        }
     of_data = folder / "masks"
     return evaluate.masks_of(of_data if of_data.is_dir() else folder, classes=1)
 

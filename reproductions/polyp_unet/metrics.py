@@ -4,7 +4,7 @@ beside it.
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Union
 
 import numpy as np
 import pandas
@@ -19,8 +19,14 @@ from reproductions.polyp_unet.data import Sample
 
 COUNTS = ("tn", "fp", "fn", "tp")
 TUNED = "tuned_"  # begins the columns at the threshold that was chosen on the validation images
-BY_BATCH = {"accuracy": dice.accuracy, "precision": dice.precision, "recall": dice.recall}
-# Ends the names of these where the protocol divides by another number.
+BY_BATCH: Dict[str, Callable[..., Any]] = {
+    "accuracy": dice.accuracy,
+    "precision": dice.precision,
+    "recall": dice.recall,
+}
+BY_IMAGE: Dict[str, Callable[..., Any]] = {"f1": dice.f1, "iou": dice.iou}
+EMPTY: Dict[str, Union[float, str]] = {"one": 1.0, "zero": 0.0, "skip": "skip"}
+# Ends the names of BY_BATCH where the protocol divides by another number.
 MEAN_OF_BATCHES = "_mean_of_batches"
 
 
@@ -101,11 +107,11 @@ def aggregate(
 
     F1 and IoU are means over images. Accuracy, precision and recall are taken over the pixels of
     each batch and summed over the batches; the sum is divided by the number of images (published)
-    or of batches (corrected). The published protocol's by the right number are given too, and, of
-    both, what is pooled over all pixels and at the tuned threshold. Where a mask is empty and
-    nothing is found, all scores are 1.
+    or of batches (corrected). Also given: the published protocol with the correct denominator,
+    and for both protocols the scores pooled over all pixels and those at the tuned threshold.
+    Where a mask is empty and nothing is predicted, all scores are 1.
     """
-    scores = {}
+    scores: Dict[str, float] = {}
     validation = table[table["part"] == "validation"]
     if len(validation):
         matrices = _matrices(validation, "")
@@ -113,8 +119,8 @@ def aggregate(
     table = table[table["part"] == "test"]
     fixed, tuned = _matrices(table, ""), _matrices(table, TUNED)
     starts = np.arange(0, len(table), config.batch_size)
-    empty = {"one": 1.0, "zero": 0.0, "skip": "skip"}[scoring.empty]
-    scores.update(f1=dice.f1(fixed, empty=empty), iou=dice.iou(fixed, empty=empty))
+    for name, score in BY_IMAGE.items():
+        scores[name] = score(fixed, empty=EMPTY[scoring.empty])
     by_images = scoring.divisor == "images"
     if scoring.divisor == "by_protocol":
         by_images = config.protocol == "published"
@@ -130,9 +136,9 @@ def aggregate(
             scores[name + MEAN_OF_BATCHES] = values.mean()
         else:
             scores[name] = values.mean()
-    for name, score in (("f1", dice.f1), ("iou", dice.iou), *BY_BATCH.items()):
+    for name, score in {**BY_IMAGE, **BY_BATCH}.items():
         scores[f"{name}_pooled"] = score(fixed, reduction="pooled")
-    for name, score in (("f1", dice.f1), ("iou", dice.iou)):
+    for name, score in BY_IMAGE.items():
         scores[f"{name}_tuned"] = score(tuned)
     scores["threshold_tuned"] = table[f"{TUNED}threshold"].iloc[0]
     return {name: float(value) for name, value in scores.items() if not np.isnan(value)}

@@ -27,8 +27,8 @@ layers, library = keras.layers, encoders.segmentation_models.losses
 class AdamW(keras.optimizers.Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2).
 
-    Keras 2.9 has one among its experimental optimisers, but that leaves rate × decay of a weight,
-    not all but that.
+    Keras 2.9's experimental AdamW multiplies weights by learning rate × decay, not by
+    1 − learning rate × decay.
     """
 
     def __init__(self, learning_rate: float, weight_decay: float, name: str = "AdamW", **kwargs):
@@ -36,8 +36,8 @@ class AdamW(keras.optimizers.Adam):
         self.weight_decay = weight_decay
 
     def _resource_apply_dense(self, grad, var, apply_state=None):
-        share = self._get_hyper("learning_rate", var.dtype.base_dtype) * self.weight_decay
-        with tf.control_dependencies([var.assign_sub(share * var)]):
+        fraction = self._get_hyper("learning_rate", var.dtype.base_dtype) * self.weight_decay
+        with tf.control_dependencies([var.assign_sub(fraction * var)]):
             return super()._resource_apply_dense(grad, var, apply_state)
 
     def get_config(self):
@@ -48,8 +48,8 @@ def build(config: Config, foreground: float = 0.5) -> keras.Model:
     """Build and compile the network: float images (batch, H, W, 3) in [0, 1] to float32 maps
     (batch, H, W, 1).
 
-    The maps hold probabilities of polyp. H and W are multiples of 16. `foreground` is the share of
-    polyp pixels in the training masks, by which the loss weighted_bce balances the classes.
+    The maps hold probabilities of polyp. H and W are multiples of 16. `foreground` is the fraction
+    of polyp pixels in the training masks, by which the loss weighted_bce balances the classes.
     """
     widths = [config.width * 2**level for level in range(LEVELS + 1)]
     inputs = features = keras.Input((None, None, 3))

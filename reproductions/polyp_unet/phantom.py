@@ -50,7 +50,7 @@ def write(
 
 
 def write_folder(folder: Path | str, images: int = 20, size: int = 64, seed: int = 0) -> None:
-    """Write colonoscopy-like pictures with one polyp each, and their masks, as a folder of images
+    """Write colonoscopy-like images with one polyp each, and their masks, as a folder of images
     and masks.
 
     `images/<id>.jpg` is RGB and `masks/<id>.png` is 0/255. The same arguments give the same pixels.
@@ -75,7 +75,7 @@ def write_folder(folder: Path | str, images: int = 20, size: int = 64, seed: int
 
 
 def _colon(rng: np.random.Generator, size: int) -> Tuple[np.ndarray, np.ndarray]:
-    """A picture, uint8 (size, size, 3), and its polyp, bool (size, size)."""
+    """An image, uint8 (size, size, 3), and its polyp, bool (size, size)."""
     y, x = np.mgrid[:size, :size] / size
     # The wall recedes into a dark lumen; its folds are rings around that, lit on the near side.
     lumen = rng.uniform(0, 1, 2)

@@ -80,6 +80,6 @@ class PolypPredictor(Predictor):
             release(image)
             small = small[..., None] if small.ndim == 2 else small  # as OpenCV gives one channel
             found = model.predict(member.network, [to_rgb(small)], member.config)[0]
-            for top, rows in enlarged(found, image.shape[:2]):
+            for top, rows in enlarged(found, (len(image), image.shape[1])):
                 yield top, rows[..., None]
         tick()

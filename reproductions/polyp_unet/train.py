@@ -51,7 +51,7 @@ def predicted(split: Split) -> List[str]:
 def train(run: Run, config: Config, data_set: DataSet) -> None:
     """Train on the training images and keep a map of every validation and test image."""
     samples = data.load(data_set, config)
-    run.save_split({part: [sample.id for sample in samples[part]] for part in samples})
+    run.save_split(data.ids_of(samples))
     training = data.inputs(samples["train"], config.input_size)
     validation = data.batches(data.inputs(samples["validation"], config.input_size), config)
     network = model.build(config, foreground=training.masks.mean())

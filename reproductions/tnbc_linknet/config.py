@@ -22,15 +22,16 @@ from common.training import runs
 from common.training.settings import Assumed, Given
 
 DATA_SETS = ("tnbc",)
-ENSEMBLE = ("resnext50", "vgg19")  # the members, in the paper's order
-CONTROL = "vgg16"  # not in the paper: with and without ImageNet weights, it shows their worth
+Encoder = Literal["resnext50", "vgg19", "vgg16"]  # vgg16 is not in the paper
+ENSEMBLE: Tuple[Encoder, ...] = ("resnext50", "vgg19")  # the members, in the paper's order
+CONTROL: Encoder = "vgg16"  # with and without ImageNet weights, it shows what they are worth
 
 
 @dataclass(frozen=True)
 class Config:
     """One training."""
 
-    encoder: Annotated[Literal["resnext50", "vgg19", "vgg16"], Given("section 3.5")] = "resnext50"
+    encoder: Annotated[Encoder, Given("section 3.5")] = "resnext50"
     """Encoder of the LinkNet; the paper trains resnext50 and vgg19."""
     protocol: Literal["published", "corrected"] = "published"
     """Split by image (published) or with whole patients (corrected)."""

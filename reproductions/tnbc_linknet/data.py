@@ -143,7 +143,7 @@ def augment(
     if name == "crop":
         image, mask = _crop_and_resize(image, mask, config, rng)
     elif name != "as is":
-        axes = {"flip x": 1, "flip y": 0, "flip x and y": (0, 1)}[name]
+        axes = {"flip x": (1,), "flip y": (0,), "flip x and y": (0, 1)}[name]
         image, mask = np.flip(image, axes), np.flip(mask, axes)
     top, left = (int(rng.integers(max(side - config.input_size, 0) + 1)) for side in mask.shape)
     window = np.s_[top : top + config.input_size, left : left + config.input_size]

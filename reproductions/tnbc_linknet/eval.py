@@ -9,8 +9,9 @@ import pandas
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.metrics import aji
-from common.results import figures
+from common.results import figures, probability_curves
 from common.results.experiment import Count, Page, Paper, Row
+from common.results.provenance import Packing, every_seed
 from reproductions.tnbc_linknet import data, metrics
 from reproductions.tnbc_linknet.config import AGGREGATION, CONTROL, ENSEMBLE, SCORING, Config
 from reproductions.tnbc_linknet.train import trainer
@@ -39,6 +40,7 @@ paper = Paper(
     patient,
     scoring=SCORING,
     aggregation=AGGREGATION,
+    packing=Packing(every_seed, metrics.pack),
 )
 
 
@@ -107,6 +109,18 @@ def figure2(page: Page) -> None:
         captions.append(texts)
     columns = ["input after CLAHE", "ground truth", *(LABELS[name] for name in groups)]
     figures.panels(page.path, images, columns, captions, page.title)
+
+
+@paper.figure(readings)
+def curves(page: Page) -> None:
+    """Precision-recall and calibration curves of the probabilities, over all test pixels."""
+    first = page.rows[0]
+    samples = data.load(page.data_set.folder, first.runs[0].split["test"], first.config)
+    series = {}
+    for trained in page.rows:
+        maps = [(sample.mask, metrics.soft_vote(trained.runs, sample.id)) for sample in samples]
+        series[LABELS[trained.row.id]] = maps
+    probability_curves.draw(page.path, series, f"{page.title}, {len(samples)} test images")
 
 
 if __name__ == "__main__":

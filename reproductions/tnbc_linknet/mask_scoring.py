@@ -17,10 +17,10 @@ from reproductions.tnbc_linknet.data import Sample
 
 def truths(folder: Path) -> Dict[str, Read]:
     """True masks of the data set as it comes, GT_<patient>/…, or of a folder of masks."""
-    found: Dict[str, Read] = {}
+    by_id: Dict[str, Read] = {}
     for part in sorted(path for path in folder.glob("GT_*") if path.is_dir()):
-        found.update(evaluate.masks_of(part, classes=1))
-    return found or evaluate.masks_of(folder, classes=1)
+        by_id.update(evaluate.masks_of(part, classes=1))
+    return by_id or evaluate.masks_of(folder, classes=1)
 
 
 def per_image(name: str, truth: np.ndarray, predicted: np.ndarray) -> pandas.DataFrame:

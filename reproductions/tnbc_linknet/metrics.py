@@ -63,6 +63,17 @@ def soft_vote(runs: Sequence[Run], sample_id: str) -> np.ndarray:
     return np.mean(maps, axis=0)
 
 
+def pack(runs: Sequence[Run], packed: Run) -> None:
+    """Keep the maps of a network as bytes, which leave its mask at 0.5 as it is, and of several
+    networks the mask that they vote for.
+    """
+    for sample_id in runs[0].split["test"]:
+        probability = soft_vote(runs, sample_id)
+        if len(runs) > 1:
+            probability = (probability >= SCORING.threshold).astype(np.float32)
+        predictions.save_map(packed, sample_id, probability)
+
+
 def compare(
     samples: List[Sample], probabilities: List[np.ndarray], scoring: Scoring = SCORING
 ) -> pandas.DataFrame:
@@ -72,8 +83,8 @@ def compare(
 
     Returns:
         One line per image: id, pixel counts (tn, fp, fn, tp), numerators and denominators of AJI
-        and AJI+ (pixels), nuclei matched, missed and invented at IoU > 0.5, and the scores that
-        follow from them, all in [0, 1].
+        and AJI+ (pixels), true positive, false negative and false positive nuclei at IoU > 0.5, and
+        the scores that follow from them, all in [0, 1].
     """
     rows = []
     for sample, probability in zip(samples, probabilities):

@@ -21,7 +21,7 @@ def write(
     size: int = 128,
     seed: int = 0,
 ) -> None:
-    """Write H&E-like pictures with nuclei, and their masks, in the layout of TNBC.
+    """Write H&E-like images with nuclei, and their masks, in the layout of TNBC.
 
     `Slide_<patient>/<patient>_<n>.png` is RGBA, or RGB for each patient's last, and the mask of the
     same name in `GT_<patient>` is 0/255. The same arguments give the same pixels. Raises InputError

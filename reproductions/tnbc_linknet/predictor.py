@@ -108,7 +108,7 @@ class NucleiPredictor(Predictor):
             tick()
             return np.stack([self.vote(tile) for tile in tiles])[..., None]
 
-        if not self._is_whole(image.shape[:2], way):
+        if not self._is_whole((len(image), image.shape[1]), way):
             yield from bands.blended(image, on_tiles, (TILE, TILE), self._part(way), batch=1)
             return
         if image.shape[0] * image.shape[1] > LARGEST_WHOLE:

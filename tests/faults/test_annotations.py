@@ -11,8 +11,8 @@ import pathlib
 import pytest
 
 from common import files
-from reproductions.brain_tumour_mask_rcnn import annotations as via
-from reproductions.brecahad_slicing import annotations as brecahad
+from reproductions.brain_tumour_mask_rcnn import annotation_files as via
+from reproductions.brecahad_slicing import annotation_files as brecahad
 
 READERS = {"via": via.read, "brecahad": brecahad.centres}
 WHOLE = '{"tumor": [{"x": 0.5, "y": 0.25}], "non_tumor": []}'

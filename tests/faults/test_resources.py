@@ -17,20 +17,19 @@ import pytest
 from PIL import Image
 
 from common import files
-from common.cli import Request
 from common.errors import exits_cleanly
 from common.files import PROJECT
-from common.imaging.writing import write_png, write_tiff
-from common.prediction import mapped, one_image
+from common.imaging.reading import LoadedImage
+from common.imaging.writing import write_png
+from common.prediction import mapped, masks, one_image
 from common.prediction.journal import Journal
 from common.prediction.one_image import Writing
 from common.prediction.predictor import Member, Way
-from common.prediction.source import Item, Loaded
-from common.results import experiment
+from common.prediction.source import Item
+from common.results import provenance
 from common.training import predictions, runs
 from reproductions.busi_resnext_unet import predictor as busi
 from reproductions.busi_resnext_unet.config import Config as BusiConfig
-from reproductions.tnbc_linknet import eval as tnbc
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -40,12 +39,12 @@ def keep_provenance(results_root):
     """Copy the small files of a run folder, which are not that small, beside the results."""
     folder = results_root / "run"
     folder.mkdir(exist_ok=True)
-    for name in experiment.KEPT:
+    for name in provenance.KEPT:
         (folder / name).write_text("a" * 5000)
-    trained = types.SimpleNamespace(
-        row=experiment.Row("a"), runs=[types.SimpleNamespace(folder=folder)]
-    )
-    tnbc.paper._keep_provenance(trained, pandas.DataFrame(), Request(results_root=results_root))
+    behind = [types.SimpleNamespace(folder=folder)]
+    packing = provenance.Packing(provenance.no_seed)
+    scores = pandas.DataFrame()
+    provenance.keep(results_root / "tnbc_linknet", "run", behind, scores, {}, packing, None)
 
 
 WRITERS = {
@@ -53,7 +52,7 @@ WRITERS = {
     "json": lambda path: files.write_json(path, ["a" * 5000]),
     "csv": lambda path: runs.write_csv(path, pandas.DataFrame({"a": range(2000)})),
     "png": lambda path: write_png(path, NOISE),
-    "tiff": lambda path: write_tiff(path, NOISE.shape, [NOISE]),
+    "tiff": lambda path: masks.write_tiled(path, NOISE, "rgb"),
     "provenance": lambda path: keep_provenance(path.parents[3]),
     "map": lambda path: predictions.save_map(
         runs.Run(path.parent, {}), "../" + path.stem, NOISE[..., 0] / 255
@@ -80,9 +79,9 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    provenance = f"tnbc_linknet/provenance/run/{experiment.KEPT[0]}"
+    kept = f"tnbc_linknet/provenance/run/{provenance.KEPT[0]}"
     names = {"map": "old.png", "exact map": "old.npy", "classes": "old.png"}
-    names["provenance"] = provenance
+    names["provenance"] = kept
     path = tmp_path / names.get(kind, f"old.{kind}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"old")
@@ -156,7 +155,7 @@ def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, 
     writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
 
     def predict():
-        image = Loaded(noise, "as stored", None, False)
+        image = LoadedImage(noise, "PNG", "as stored")
         item = Item(disk / "a.png", "a")
         one_image.predict(item, image, predictor, Way(), writing, lambda count: None)
 

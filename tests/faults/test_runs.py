@@ -93,15 +93,6 @@ def test_a_record_of_sessions_from_another_version_is_kept(tmp_path, fails):
     assert json.loads((tmp_path / "environment.json").read_text()) == {"commit": "abc"}
 
 
-@pytest.mark.parametrize("damage", ["empty", "bytes", "folder"])
-def test_damaged_scores_per_image_are_named(tmp_path, fails, damage):
-    path = tmp_path / "metrics.csv"
-    runs.write_csv(path, pandas.DataFrame({"id": ["01_1"], "dsc": [0.5]}))
-    assert tables.read_scores(path)["id"].tolist() == ["01_1"]
-    DAMAGE[damage](path)
-    fails(lambda: tables.read_scores(path), path, "expected scores per image")
-
-
 @pytest.fixture
 def predicted(tmp_path):
     """A complete run of two images, in folders as some papers have them."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from reproductions.brain_tumour_mask_rcnn import annotations
+from reproductions.brain_tumour_mask_rcnn import annotation_files
 
 X, Y = [10, 20, 30], [5, 25, 5]
 REGION = {
@@ -44,7 +44,7 @@ PROJECT = {
 def test_exports_and_projects_of_both_versions_are_read_alike(tmp_path, saved, encoding):
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(saved), encoding=encoding)
-    found = annotations.read(path)
+    found = annotation_files.read(path)
     assert list(found) == ["1.jpg", "2.jpg"] and found["2.jpg"] == []
     np.testing.assert_array_equal(found["1.jpg"][0], np.stack([Y, X], axis=1))
     np.testing.assert_array_equal(found["1.jpg"][1], np.stack([X, Y], axis=1))
@@ -70,7 +70,7 @@ def test_other_annotations_are_named_by_what_they_are(tmp_path, saved, words):
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(saved))
     with pytest.raises(InputError) as caught:
-        annotations.read(path)
+        annotation_files.read(path)
     assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -79,6 +79,6 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path):
     path = tmp_path / "annotations.json"
     path.write_text('{"a": {"filename": "x\\udcfe\\n.jpg", "regions": [7]}}')
     with pytest.raises(InputError) as caught:
-        annotations.read(path)
+        annotation_files.read(path)
     str(caught.value).encode()
     assert "\n" not in str(caught.value)

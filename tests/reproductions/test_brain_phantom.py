@@ -75,12 +75,3 @@ def test_the_first_test_slice_shows_the_last_training_head_again(brains):
     assert (masks[0] & outlines[0]).sum() > 0.6 * (masks[0] | outlines[0]).sum()
     other = next(outlined(brains, "train"))[0]
     assert np.corrcoef(last.ravel(), other.ravel())[0, 1] < 0.95
-
-
-def test_the_seed_decides_the_brains(brains, tmp_path):
-    fingerprint = verify(load_manifest("brain_mri"), brains).fingerprint
-    for seed, same in [(0, True), (1, False)]:
-        brain_phantom.write(tmp_path / "b", train=6, val=3, test=4, size=96, seed=seed)
-        assert (
-            verify(load_manifest("brain_mri"), tmp_path / "b").fingerprint == fingerprint
-        ) is same

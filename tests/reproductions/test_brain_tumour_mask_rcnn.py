@@ -14,18 +14,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.data import get_testdata_file
 
 from common.cli import Request
 from common.datasets import manifests, splits
 from common.errors import InputError
 from common.files import PROJECT
-from common.imaging.masks import read_mask
-from common.imaging.reading import read_rgb
 from common.published import schema
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import (
-    annotations,
+    annotation_files,
     config,
     data,
     detections,
@@ -33,7 +30,6 @@ from reproductions.brain_tumour_mask_rcnn import (
     eval,
     metrics,
     overlays,
-    predict,
     seeded_sampling,
 )
 from reproductions.brain_tumour_mask_rcnn import phantom as brain_phantom
@@ -156,8 +152,8 @@ def test_a_polygon_fills_the_pixels_within(tmp_path):
     entries = {
         "a": {"filename": "1.jpg", "size": 1, "regions": [region([2, 6, 6, 2], [1, 1, 4, 4])]}
     }
-    polygons = annotations.read(write(tmp_path / "a.json", entries))["1.jpg"]
-    mask = annotations.draw(polygons, (10, 12), "1.jpg")
+    polygons = annotation_files.read(write(tmp_path / "a.json", entries))["1.jpg"]
+    mask = annotation_files.draw(polygons, (10, 12), "1.jpg")
     assert mask.shape == (1, 10, 12) and mask.dtype == bool
     rows, columns = np.nonzero(mask[0])
     assert (
@@ -176,7 +172,7 @@ def test_a_star_shaped_polygon_has_the_area_of_the_shoelace_formula(points):
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
     perimeter = np.hypot(*(points - np.roll(points, 1, axis=0)).T).sum()
     try:
-        filled = annotations.draw([points], (41, 61), "x").sum()
+        filled = annotation_files.draw([points], (41, 61), "x").sum()
     except InputError:
         filled = 0
     assert abs(filled - area) <= perimeter + 4
@@ -208,15 +204,7 @@ def test_a_star_shaped_polygon_has_the_area_of_the_shoelace_formula(points):
 )
 def test_broken_annotations_are_named(tmp_path, entries, message):
     with pytest.raises(InputError, match=rf"{tmp_path}/a\.json.*{message}"):
-        annotations.read(write(tmp_path / "a.json", entries))
-
-
-def test_files_that_are_no_json_are_named(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        annotations.read(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
-        annotations.read(tmp_path / "a.json")
+        annotation_files.read(write(tmp_path / "a.json", entries))
 
 
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -250,7 +238,7 @@ def test_polygons_survive_the_annotation(tmp_path_factory, images):
         }
         for number, (name, polygons) in enumerate(images.items())
     }
-    found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", entries))
+    found = annotation_files.read(write(tmp_path_factory.getbasetemp() / "a.json", entries))
     assert list(found) == list(images)
     for name, polygons in images.items():
         assert [[(x, y) for y, x in points.tolist()] for points in found[name]] == polygons
@@ -262,7 +250,7 @@ def test_polygons_survive_the_annotation(tmp_path_factory, images):
 )
 def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, content):
     try:
-        found = annotations.read(write(tmp_path_factory.getbasetemp() / "a.json", content))
+        found = annotation_files.read(write(tmp_path_factory.getbasetemp() / "a.json", content))
     except InputError as error:
         assert "a.json" in str(error) and "\n" not in str(error)
     else:
@@ -277,7 +265,7 @@ def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, cont
 def test_numbers_beyond_all_bounds_are_refused(tmp_path):
     entries = {"a": {"filename": "1.jpg", "regions": [region([1, 2, 10**400], [1, 2, 3])]}}
     with pytest.raises(InputError, match=r"1\.jpg, region 0: expected as many numbers"):
-        annotations.read(write(tmp_path / "a.json", entries))
+        annotation_files.read(write(tmp_path / "a.json", entries))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +278,7 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path):
 )
 def test_polygons_that_do_not_fit_are_named(points, message):
     with pytest.raises(InputError, match=rf"test/9\.jpg, region 1: .*{message}"):
-        annotations.draw(
+        annotation_files.draw(
             [np.array([(0, 0), (0, 9), (9, 9)]), np.array(points)], (30, 40), "test/9.jpg"
         )
 
@@ -604,50 +592,9 @@ def test_an_overlay_marks_what_was_found_and_leaves_the_rest():
     assert (picture[:8] == 100).all()
 
 
-def fixed(image, min_score=None):
-    """Stands in for a network: finds the brightest quarter of the image's rows."""
-    mask = np.zeros(image.shape[:2], bool)
-    mask[: len(mask) // 4 or 1] = True
-    return Detections(
-        np.float32([[0, 0, len(mask) // 4 or 1, mask.shape[1]]]), np.float32([0.9]), mask[None]
-    )
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
-@pytest.mark.parametrize("shape", [(1, 1), (40, 30), (40, 30, 3)])
-def test_images_of_many_kinds_give_a_mask_and_an_overlay(tmp_path, name, shape):
-    Image.fromarray(np.full(shape, 50, np.uint8)).save(tmp_path / name)
-    result = predict.predict(tmp_path / name, fixed, tmp_path)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.png"), result.union)
-    assert read_rgb(tmp_path / "a_overlay.png").shape == (*shape[:2], 3)
-
-
-def test_dicom_is_read_and_a_huge_image_is_refused(tmp_path, monkeypatch):
-    predict.predict(Path(get_testdata_file("CT_small.dcm")), fixed, tmp_path)
-    assert read_mask(tmp_path / "CT_small_mask.png").shape == (128, 128)
-    monkeypatch.setattr(predict.limits, "LARGE", 100)
-    Image.new("L", (20, 20)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: expected at most 100 pixels, got 20x20"):
-        predict.predict(tmp_path / "b.png", fixed, tmp_path)
-
-
-def test_the_command_refuses_what_cannot_be(tmp_path, monkeypatch, capsys):
-    for arguments, words in [
-        (["a/x.png", "b/x.jpg", "--run", "r"], "x.jpg"),
-        (["x.png", "--run", "r", "--min-score", "2"], "--min-score 2"),
-        (["x.png", "--run", str(tmp_path / "r")], "expected the folder of a finished training"),
-    ]:
-        monkeypatch.setattr("sys.argv", ["predict", *arguments, "--out", str(tmp_path / "out")])
-        with pytest.raises(SystemExit) as exit_:
-            predict.main()
-        message = capsys.readouterr().err
-        assert exit_.value.code == 2 and words in message and message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 def test_nothing_but_the_model_imports_model_garden():
     code = (
-        "import sys; from reproductions.brain_tumour_mask_rcnn import eval, predict, train; "
+        "import sys; from reproductions.brain_tumour_mask_rcnn import eval, predictor, train; "
         "sys.exit('official' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
@@ -708,7 +655,9 @@ def test_a_training_leaves_all_that_tables_and_figures_need(finished, data_set, 
 
 @pytest.fixture(scope="module")
 def detector(finished):
-    return predict.load(next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir()))
+    from reproductions.brain_tumour_mask_rcnn import model
+
+    return model.load(next((finished[1] / "runs/brain_tumour_mask_rcnn").iterdir()))
 
 
 @pytest.mark.slow

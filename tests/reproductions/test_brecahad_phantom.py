@@ -57,14 +57,3 @@ def test_the_first_two_pictures_of_a_case_overlap(slides):
     )
     np.testing.assert_array_equal(second[:-42, :-42], first[42:, 42:])
     assert np.abs(third - first).mean() > 10
-
-
-def test_the_seed_decides_the_slides(slides, tmp_path):
-    fingerprint = verify(load_manifest("brecahad"), slides).fingerprint
-    for seed, same in [(0, True), (1, False)]:
-        brecahad_phantom.write(
-            tmp_path / "b", cases=2, images_per_case=3, size=(170, 128), seed=seed
-        )
-        assert (
-            verify(load_manifest("brecahad"), tmp_path / "b").fingerprint == fingerprint
-        ) is same

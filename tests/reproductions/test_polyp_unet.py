@@ -587,6 +587,8 @@ def test_tables_end_to_end(data_root, tmp_path, monkeypatch, capsys):
     assert table["published", "recall"] == pytest.approx(sum(batches) / 6, abs=1e-6)
     targets["centres"].run(request)
     assert sorted(set(pandas.read_csv(results / "centres.csv")["row"])) == ["C1", "C2"]
+    targets["curves"].run(request)
+    assert (results / "curves-published-smoke-seed0.png").stat().st_size > 10_000
 
     # What the two protocols trained on differs, and so does what they ended with.
     histories = {

@@ -296,3 +296,17 @@ def test_a_grouped_convolution_becomes_one_node(tmp_path):
         if node.op_type == "Conv" and attribute.name == "group"
     ]
     assert groups == [32]
+
+
+def test_masks_of_polyps_are_scored_with_the_file_of_medsegbench(tmp_path, monkeypatch):
+    from reproductions.polyp_unet import phantom
+
+    phantom.write(tmp_path / "data", train=2, val=1, test=2)
+    with np.load(tmp_path / "data/polypgen_256.npz") as archive:
+        masks = archive["test_label"]
+    for number, mask in enumerate(masks):
+        write_png(tmp_path / f"masks/test_{number:04d}.png", mask)
+    words = ["evaluate", "polyp_unet", tmp_path / "masks", tmp_path / "data"]
+    assert medseg(monkeypatch, *words) == 0
+    assert (tmp_path / "masks/scores.csv").read_text().count("\n") == 3
+    assert "\nf1,1\n" in (tmp_path / "masks/scores_summary.csv").read_text()

@@ -298,20 +298,14 @@ def test_table1_end_to_end_twice_gives_the_same_bytes(phantom_root, tmp_path, mo
     assert [path.stat().st_mtime_ns for path in trained] == times
     eval.paper.targets["figure2"].run(request)
     assert (results / "figure2-corrected-smoke-seed0.png").stat().st_size > 10_000
+    eval.paper.targets["curves"].run(request)
+    assert (results / "curves-corrected-smoke-seed0.png").stat().st_size > 10_000
 
     table1.run(replace(request, results_root=tmp_path / "two"))
     for path in sorted((tmp_path / "one").rglob("*.csv")):
         assert (
             tmp_path / "two" / path.relative_to(tmp_path / "one")
         ).read_bytes() == path.read_bytes(), path
-
-
-@pytest.mark.parametrize("module", ["train", "eval"])
-def test_help_explains_the_options(module):
-    command = [sys.executable, "-m", f"reproductions.tnbc_linknet.{module}", "--help"]
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert ("--encoder-weights" if module == "train" else "table1") in result.stdout
 
 
 @needs_real

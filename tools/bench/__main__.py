@@ -1,5 +1,5 @@
-"""`python -m tools.bench`: run the cases, write their CSV files and the figure, and show the ratios
-beside their targets.
+"""`.venv/bin/python -m tools.bench`: run the cases, write their CSV files and the figure, and
+show the ratios beside their targets.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _versions() -> Dict[str, str]:
 @exits_cleanly
 def main() -> None:
     """Measure from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.bench", description=Options.__doc__)
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.bench", description=Options.__doc__)
     scale = QUICK if options.quick else FULL
     # Rough ratios do not replace measured ones.
     out = options.out or Path("results/demo/bench" if options.quick else "results/bench")

@@ -1,9 +1,9 @@
 """Work in a process of its own, repeated on demand: a first step that is the first, a peak of
 memory that is its own.
 
-The process runs `python -m tools.bench.child MODULE:FUNCTION ARGUMENTS`. The function prepares the
-work and returns (step, facts): each line on the standard input then calls `step`, and what that
-returns goes back as JSON.
+The process runs `.venv/bin/python -m tools.bench.child MODULE:FUNCTION ARGUMENTS`. The function
+prepares the work and returns (step, facts): each line on the standard input then calls `step`, and
+what that returns goes back as JSON.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`python -m tools.bench.profile`: where the time of a training step and of an evaluation goes, on
-this machine.
+"""`.venv/bin/python -m tools.bench.profile`: where the time of a training step and of an evaluation
+goes, on this machine.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def by_operation(step: Callable[[], object]) -> Dict[str, float]:
 
 def main() -> None:
     """Profile from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.bench.profile", description=Options.__doc__)
+    options = tyro.cli(
+        Options, prog=".venv/bin/python -m tools.bench.profile", description=Options.__doc__
+    )
     config = replace(
         PROFILES["paper"], encoder=options.encoder, encoder_weights="none", input_size=options.side
     )

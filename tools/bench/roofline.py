@@ -74,7 +74,11 @@ def bytes_moved(network: keras.Model, batch: int, size: int) -> int:
     """Count the bytes that a training step must move at least, with activations of `size` bytes per
     number.
     """
-    convolved = [layer for layer in network.layers if any(w.shape.rank == 4 for w in layer.weights)]
+
+    def has_kernel(layer: keras.layers.Layer) -> bool:
+        return any(weight.shape.rank == 4 for weight in layer.weights)
+
+    convolved = list(filter(has_kernel, network.layers))
     activations = sum(batch * int(np.prod(layer.output_shape[1:])) for layer in convolved)
     return (
         PASSES_OF_ACTIVATIONS * size * activations + PASSES_OF_WEIGHTS * 4 * network.count_params()

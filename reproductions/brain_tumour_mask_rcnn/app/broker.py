@@ -144,27 +144,31 @@ class Broker:
     async def _give_jobs(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """Hand over one job after the other until the process ends; give the reason."""
         closed = asyncio.ensure_future(wire.receive(reader))
-        while True:
-            work = asyncio.ensure_future(self._next_job())
-            await asyncio.wait({closed, work}, return_when=asyncio.FIRST_COMPLETED)
-            if closed.done():
-                if not work.cancel():
-                    self._jobs.appendleft(work.result())  # for the next process
-                return await self._why()
-            job = work.result()
-            writer.write(wire.pack(job.header, job.content))
-            await asyncio.wait({closed}, timeout=self.seconds)
-            if not closed.done():
-                closed.cancel()
-                job.give({"error": "time"})
-                return "time"
-            reply = closed.result()
-            if reply is None:
-                reason = await self._why()
-                job.give({"error": reason})
-                return reason
-            job.give(*reply)
-            closed = asyncio.ensure_future(wire.receive(reader))
+        work = asyncio.ensure_future(self._next_job())
+        try:
+            while True:
+                await asyncio.wait({closed, work}, return_when=asyncio.FIRST_COMPLETED)
+                if closed.done():
+                    if work.done():
+                        self._jobs.appendleft(work.result())  # for the next process
+                    return await self._why()
+                job = work.result()
+                writer.write(wire.pack(job.header, job.content))
+                await asyncio.wait({closed}, timeout=self.seconds)
+                if not closed.done():
+                    job.give({"error": "time"})
+                    return "time"
+                reply = closed.result()
+                if reply is None:
+                    reason = await self._why()
+                    job.give({"error": reason})
+                    return reason
+                job.give(*reply)
+                closed = asyncio.ensure_future(wire.receive(reader))
+                work = asyncio.ensure_future(self._next_job())
+        finally:
+            closed.cancel()
+            work.cancel()
 
     async def _why(self) -> str:
         """Say how a process that has closed its socket has ended."""
@@ -206,8 +210,9 @@ class Broker:
         """Send the state now and whenever it changes, until the tab closes."""
         gone = asyncio.ensure_future(reader.read())
         while not gone.done():
+            changed = self._changed  # of this state: the next one is not missed
             writer.write(wire.pack(self.state))
-            await _either(gone, self._next_change())
+            await _either(gone, changed.wait())
 
     async def _detect(
         self,

@@ -74,7 +74,8 @@ def table_csv(rows: Iterable[Sequence[object]]) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    for row in rows:
+        writer.writerow(list(map(_harmless, row)))
     return stream.getvalue().encode("utf-8-sig")
 
 

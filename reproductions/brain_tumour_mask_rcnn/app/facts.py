@@ -20,15 +20,13 @@ class Measured(NamedTuple):
         sensitivity: fraction of the outlined tumours that were found.
         false_positives: false positives per image.
         dice: mean Dice of the images, tumours of one image taken together.
-        images: number of test images; None where it is not known.
-        seeds: number of networks that the scores are the mean of; 1 is this network alone.
+        images: number of test images.
     """
 
     sensitivity: float
     false_positives: float
     dice: float
-    images: Optional[int]
-    seeds: int
+    images: int
 
 
 class Network(NamedTuple):
@@ -44,7 +42,7 @@ class Network(NamedTuple):
         lowest_score: confidence below which nothing is kept.
         steps: of its training.
         full_steps: of a training as the source describes it.
-        measured: its scores; None where there are none.
+        measured: its scores; None where they are not known.
     """
 
     run: str
@@ -56,7 +54,7 @@ class Network(NamedTuple):
     lowest_score: float
     steps: int
     full_steps: int
-    measured: Optional[Measured]
+    measured: Optional[Measured] = None
 
     @property
     def synthetic(self) -> bool:

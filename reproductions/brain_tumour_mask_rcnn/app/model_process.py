@@ -14,7 +14,6 @@ from typing import Callable
 
 import numpy as np
 
-from common.errors import InputError
 from reproductions.brain_tumour_mask_rcnn.app import findings, wire
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
@@ -60,11 +59,9 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def load() -> Detector:
-        from reproductions.brain_tumour_mask_rcnn import predict  # takes about 15 seconds
+        from reproductions.brain_tumour_mask_rcnn import model  # takes about 15 seconds
 
-        if not (run_folder / "weights.h5").exists():
-            raise InputError(f"{run_folder}: no weights.h5 in it")
-        return predict.load(run_folder)
+        return model.load(run_folder)
 
     answer(socket.socket(fileno=number), load)
 

@@ -22,6 +22,7 @@ from reproductions.brain_tumour_mask_rcnn.app import gate, uploads
 from reproductions.brain_tumour_mask_rcnn.app.tab_kernels import TabKernels
 
 ADDRESS = "127.0.0.1"
+BUSY = 300  # seconds that the process of a tab may take to begin, and to send its page
 WEB = Path(__file__).with_name("web")  # the notebook, and Voilà's template for it
 # The page comes from here and from nowhere else. Its widgets compile templates, hence unsafe-eval.
 POLICY = "; ".join(
@@ -48,6 +49,7 @@ class State(APIHandler):
 
     @web.authenticated
     async def get(self, kernel_id: str, *parts_of_it: str) -> None:
+        self.kernel_manager.notify_question(kernel_id)
         running = await self.kernel_manager.is_running(kernel_id)
         self.finish({"running": running})
 
@@ -140,6 +142,8 @@ def serve(listening: socket.socket, private: Path, most_tabs: int, abandoned_aft
                 "show_margins": False,
             },
             VoilaExporter={"language_code": "tr"},
+            # By default a tab whose process has not sent its page after 4 s stays empty for ever.
+            VoilaExecutor={"startup_timeout": BUSY, "iopub_timeout": BUSY},
             TabKernels={"most_tabs": most_tabs, "abandoned_after": abandoned_after},
             MappingKernelManager={"cull_idle_timeout": 0},
         ),

@@ -1,5 +1,5 @@
-"""Serve the decision-support page: `make brain-ui`, or `python -m
-reproductions.brain_tumour_mask_rcnn.app.serve`.
+"""Serve the decision-support page: `make brain-ui`, or
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.app.serve`.
 
 Only this machine's user can open it: it listens on 127.0.0.1 and asks for the token in the address
 that it prints. One process holds the network; each browser tab has a small one, which ends with
@@ -13,7 +13,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
@@ -22,9 +21,10 @@ import tyro
 
 from common.errors import InputError, exits_cleanly
 from reproductions.brain_tumour_mask_rcnn import phantom
-from reproductions.brain_tumour_mask_rcnn.app import broker, facts, page_server, run_folders
+from reproductions.brain_tumour_mask_rcnn.app import broker, facts, page_server, run_folders, scores
 from reproductions.brain_tumour_mask_rcnn.app.broker import Broker
 from reproductions.brain_tumour_mask_rcnn.app.facts import Network
+from reproductions.brain_tumour_mask_rcnn.config import DATA_SETS
 
 PAPER = "brain_tumour_mask_rcnn"
 MODULE = f"reproductions.{PAPER}.app"
@@ -43,6 +43,8 @@ class Options:
     """On 127.0.0.1; 0 takes any that is free."""
     runs_root: Path = Path("runs")
     """Where run folders are kept."""
+    data_root: Optional[Path] = None
+    """Folder that holds the data sets, for the scores of the network; by default data/."""
     most_tabs: int = 24
     """Tabs that may be open at once; each takes up to 150 MB."""
     seconds: float = broker.SECONDS
@@ -52,7 +54,11 @@ class Options:
 
 
 def serve(
-    network: Network, run_folder: Path, options: Options, command: Optional[List[str]] = None
+    network: Network,
+    run_folder: Path,
+    options: Options,
+    command: Optional[List[str]] = None,
+    scoring: Optional[subprocess.Popen] = None,
 ) -> None:
     """Load a network, print the page's address, and serve it until interrupted.
 
@@ -61,6 +67,7 @@ def serve(
         run_folder: that it is loaded from.
         options: of the page.
         command: starts the process with the network; by default that of `model_process`.
+        scoring: a process of `scores.begin`, whose result is shown as the network's scores.
 
     Raises:
         InputError: the port is in use, or the network cannot be loaded.
@@ -70,7 +77,6 @@ def serve(
         folder = Path(private)
         page_server.quieten()
         page_server.isolate(folder)
-        os.environ[facts.VARIABLE] = facts.to_json(network)
         os.environ[facts.SOCKET] = str(folder / "model")
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -81,6 +87,12 @@ def serve(
             if state["state"] != "ready":
                 why = state["reason"] or "its process has ended"
                 raise InputError(f"{run_folder}: the network could not be loaded: {why}")
+            if scoring:
+                measured, reason = scores.result(scoring)
+                network = network._replace(measured=measured)
+                if reason:
+                    print(f"scores: not known: {reason}", flush=True)
+            os.environ[facts.VARIABLE] = facts.to_json(network)
             page_server.serve(listening, folder, options.most_tabs, options.abandoned_after)
         finally:
             loop.run_until_complete(between.stop())
@@ -125,13 +137,13 @@ def train_on_phantoms(runs_root: Path) -> Path:
         "only shows how the page works",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as data_root:
-        phantom.write(Path(data_root) / "brain_mri")
-        # In a process of its own, which takes TensorFlow's memory along.
-        command = [sys.executable, "-m", f"reproductions.{PAPER}.train", "--profile", "smoke"]
-        command += ["--encoder-weights", "none", "--data-root", data_root]
-        command += ["--runs-root", str(runs_root)]
-        failed = subprocess.run(command).returncode
+    data_root = runs_root.parent / "data"
+    phantom.write(data_root / DATA_SETS[0])
+    # In a process of its own, which takes TensorFlow's memory along.
+    command = [sys.executable, "-m", f"reproductions.{PAPER}.train", "--profile", "smoke"]
+    command += ["--encoder-weights", "none", "--data-root", str(data_root)]
+    command += ["--runs-root", str(runs_root)]
+    failed = subprocess.run(command).returncode
     made = run_folders.best([runs_root / PAPER])
     if failed or made is None:
         raise InputError(
@@ -143,13 +155,17 @@ def train_on_phantoms(runs_root: Path) -> Path:
 @exits_cleanly
 def main() -> None:
     """Serve from the command line."""
-    options = tyro.cli(Options, prog=f"python -m {MODULE}.serve")
+    options = tyro.cli(Options, prog=f".venv/bin/python -m {MODULE}.serve")
     check_interpreter()
     folders = [options.runs_root / PAPER, DEMO / PAPER]
     run_folder = options.run or run_folders.best(folders) or train_on_phantoms(DEMO)
     network = run_folders.describe(run_folder)
     print(f"network: {network.run}; loading it, half a minute or so", flush=True)
-    serve(network, run_folder.resolve(), options)
+    scoring = scores.begin(run_folder, options.data_root)
+    try:
+        serve(network, run_folder.resolve(), options, scoring=scoring)
+    finally:
+        scoring.kill()
 
 
 if __name__ == "__main__":

@@ -100,7 +100,6 @@ TURKISH: Dict[str, str] = {
     "başına {false_positives} yanlış pozitif; ortalama Dice {dice}.",
     "measured_run": "Bu ağ, {images} test görüntüsünde, her biri tümörlü.",
     "measured_run_synthetic": "Bu ağ, {images} yapay test görüntüsünde.",
-    "measured_table": "Aynı ayarlarla eğitilen {seeds} ağın ortalaması, test görüntülerinde.",
     "measured_elsewhere": "Seçili eşik için ölçülmedi.",
     "measured_none": "Bu ağın tümörleri ne oranda bulduğu ölçülmedi.",
     # Downloads
@@ -211,8 +210,6 @@ ENGLISH: Dict[str, str] = {
     "tumours, with {false_positives} false positives per image; mean Dice {dice}.",
     "measured_run": "This network, on {images} test images, each with a tumour.",
     "measured_run_synthetic": "This network, on {images} synthetic test images.",
-    "measured_table": "Mean of {seeds} network(s) trained with the same settings, on the test "
-    "images.",
     "measured_elsewhere": "Not measured at the threshold chosen.",
     "measured_none": "What fraction of tumours this network finds was not measured.",
     "download_mask": "Mask (PNG)",

@@ -105,11 +105,16 @@ def place_labels(
             for x, y in places
         ]
         far = [abs(r.x - x) + abs(r.y - y) > size for r, (x, y) in zip(inside, places)]
-        labels_below = [sum(place.overlap(other) for other in placed) for place in inside]
-        boxes_below = [sum(place.overlap(area) for area in areas) for place in inside]
+        labels_below = [_covered(place, placed) for place in inside]
+        boxes_below = [_covered(place, areas) for place in inside]
         costs = list(zip(labels_below, boxes_below, far))
         placed.append(inside[costs.index(min(costs))])
     return placed
+
+
+def _covered(place: Rectangle, others: Sequence[Rectangle]) -> float:
+    """Area of others that lies below a place, each for itself."""
+    return sum(place.overlap(other) for other in others)
 
 
 def letter(shape: Tuple[int, ...]) -> float:
@@ -139,14 +144,14 @@ def _places(box: Sequence[float], width: float, height: float) -> List[Tuple[flo
     return near + far
 
 
+def _path(contour: np.ndarray) -> str:
+    return "M" + " ".join(f"{x + 0.5:g},{y + 0.5:g}" for x, y in contour) + "Z"
+
+
 def _finding(number: int, finding: Finding, text: str, plate: Rectangle) -> Tuple[str, str]:
     """Outline and box of a finding, and its label."""
     # A contour runs through the centres of the pixels on the rim, half a pixel off their corners.
-    paths = [
-        "M" + " ".join(f"{x + 0.5:g},{y + 0.5:g}" for x, y in contour) + "Z"
-        for contour in contours(finding)
-    ]
-    path, paint = " ".join(paths), colour(number)
+    path, paint = " ".join(map(_path, contours(finding))), colour(number)
     y1, x1, y2, x2 = finding.box
     size = plate.height / 1.4
     outline = (

@@ -24,7 +24,7 @@ class TabKernels(AsyncMappingKernelManager):
     """Starts a process for each tab, up to a limit, and ends those whose tab has gone.
 
     A tab says goodbye when it is closed. Where it could not, its process ends `abandoned_after`
-    seconds after the last connection, or after its start if none ever came.
+    seconds after the last connection or question, or after its start if none ever came.
     """
 
     most_tabs = Integer(24, config=True, help="Tabs that may be open at once.")
@@ -67,6 +67,14 @@ class TabKernels(AsyncMappingKernelManager):
     async def is_running(self, kernel_id: str) -> bool:
         """Whether the process of a tab is there."""
         return kernel_id in self and await self.get_kernel(kernel_id).is_alive()
+
+    def notify_question(self, kernel_id: str) -> None:
+        """Notice that a tab asks after its process: it is there, though it may not be connected, as
+        a busy computer takes minutes to open it.
+        """
+        if kernel_id in self._alone_since:
+            latest = max(self._alone_since[kernel_id], time.monotonic())
+            self._alone_since[kernel_id] = latest
 
     def notify_connect(self, kernel_id: str) -> None:
         """Notice a connection of a tab."""

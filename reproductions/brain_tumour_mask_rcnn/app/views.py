@@ -162,13 +162,8 @@ class Views:
             ),
             "dice": wording.score(scores.dice, language),
         }
-        where = "measured_run" if scores.images is not None else "measured_table"
-        if scores.images is not None and self.network.synthetic:
-            where = "measured_run_synthetic"
-        said = [
-            self.say(where, images=scores.images, seeds=scores.seeds),
-            self.say("measured_scores", **facts),
-        ]
+        where = "measured_run_synthetic" if self.network.synthetic else "measured_run"
+        said = [self.say(where, images=scores.images), self.say("measured_scores", **facts)]
         if abs(threshold - self.network.min_score) > 1e-9:
             said.append(text["measured_elsewhere"])
         return said

@@ -65,7 +65,7 @@ def test_bytes_of_every_format_are_those_that_pillow_decodes(encoded, format, mo
     image = Image.effect_noise((40, 30), 60).convert(mode)
     content = encoded(image, format)
     expected = np.array(Image.open(io.BytesIO(content)).convert("RGB"))
-    np.testing.assert_array_equal(reading.to_rgb(reading.decode(content, "a", 1200)), expected)
+    np.testing.assert_array_equal(reading.to_rgb(read(content).pixels), expected)
 
 
 def test_colours_for_printing_are_refused_by_what_they_are(tmp_path, refused):
@@ -202,3 +202,10 @@ def test_images_of_any_proportions_are_read(tmp_path, shape):
     grey = RNG.integers(0, 256, shape, np.uint8)
     for name in ("a.png", "a.tif"):
         np.testing.assert_array_equal(read(save(tmp_path / name, grey)).pixels[..., 0], grey)
+
+
+@pytest.mark.parametrize("length", [12, 30, 45])
+def test_messages_do_not_name_objects_in_memory(encoded, length):
+    with pytest.raises(InputError, match="scan: damaged") as raised:
+        read(encoded(Image.new("L", (9, 9)), "PNG")[:length], name="scan")
+    assert "object at" not in str(raised.value)

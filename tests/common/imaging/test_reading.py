@@ -14,7 +14,7 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.imaging import formats, reading
 from common.imaging.masks import read_mask
-from common.imaging.reading import decode, read, read_any, read_rgb, to_rgb
+from common.imaging.reading import read, read_any, read_rgb, to_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GREY = RGB[..., 0]
@@ -62,11 +62,11 @@ def test_the_shorter_ways_of_reading_give_the_same(tmp_path):
     path = save(tmp_path / "a.png", RGB)
     np.testing.assert_array_equal(read_any(path), RGB)
     np.testing.assert_array_equal(read_rgb(path), RGB)
-    np.testing.assert_array_equal(decode(path.read_bytes(), "a", 35), RGB)
+    np.testing.assert_array_equal(read(path.read_bytes()).pixels, RGB)
     pages = tmp_path / "a.tif"
     tifffile.imwrite(pages, np.stack([GREY, 255 - GREY]), photometric="minisblack")
     np.testing.assert_array_equal(read_any(pages, 2)[..., 0], 255 - GREY)
-    np.testing.assert_array_equal(decode(pages.read_bytes(), "a", 35, 1)[..., 0], GREY)
+    np.testing.assert_array_equal(read(pages.read_bytes(), 1).pixels[..., 0], GREY)
 
 
 @pytest.mark.parametrize("read", [read_rgb, read_any, read_mask], ids=lambda read: read.__name__)
@@ -101,25 +101,25 @@ def test_truncated_files_of_every_format_are_refused(encoded, refused, known):
 @pytest.mark.parametrize("known", formats.FORMATS[:-1], ids=lambda known: known.name)
 def test_images_with_too_many_pixels_are_refused_before_decoding(encoded, known):
     content = encoded(RGB, known.name)
-    assert decode(content, "scan", 35).shape == RGB.shape
+    assert read(content, name="scan", most_pixels=35).pixels.shape == RGB.shape
     with pytest.raises(reading.TooManyPixels, match=r"scan: expected at most 34 pixels, got 7x5"):
-        decode(content, "scan", 34)
+        read(content, name="scan", most_pixels=34)
     if known.name in ("PNG", "TIFF"):
         # Of the pixels nothing is left: who decoded would find damage instead.
         with pytest.raises(reading.TooManyPixels):
-            decode(content[: -RGB.nbytes // 2], "scan", 34)
+            read(content[: -RGB.nbytes // 2], name="scan", most_pixels=34)
 
 
 def test_a_dicom_file_with_too_many_pixels_is_refused_before_decoding(dicom):
     content = dicom(RGB, "RGB").read_bytes()
     with pytest.raises(reading.TooManyPixels, match=r"scan: expected at most 34 pixels, got 7x5"):
-        decode(content[:-50], "scan", 34)
+        read(content[:-50], name="scan", most_pixels=34)
 
 
 def test_an_image_too_large_for_pillow_is_one_of_too_many_pixels(encoded, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(reading.TooManyPixels, match="scan: expected at most 12 pixels"):
-        decode(encoded(RGB, "PNG"), "scan", 12)
+        read(encoded(RGB, "PNG"), name="scan", most_pixels=12)
 
 
 @pytest.mark.parametrize("format", ["EPS", "PPM", "ICO", "PCX"])

@@ -49,6 +49,27 @@ def test_a_large_mask_is_a_tiled_tiff_with_the_same(tmp_path, grey, classes_of, 
         np.testing.assert_array_equal(page.asarray(), labels)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (512, 1024), (600, 513, 3)])
+def test_a_tiff_written_tile_by_tile_holds_the_image(tmp_path, shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    masks.write_tiled(tmp_path / "a.tif", image, "rgb" if len(shape) == 3 else "minisblack")
+    assert tifffile.TiffFile(tmp_path / "a.tif").pages[0].is_tiled
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(shape), image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("size, large", [(512, False), (37_888, False), (66_048, True)])
+def test_a_tiff_whose_offsets_may_not_fit_is_written_in_the_large_layout(
+    tmp_path, monkeypatch, size, large
+):
+    asked = []
+    monkeypatch.setattr(
+        tifffile, "imwrite", lambda path, tiles, **options: asked.append(options["bigtiff"])
+    )
+    masks.write_tiles(tmp_path / "a.tif", (size, size), np.uint8, iter([]), "minisblack")
+    assert asked == [large]
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_an_overlay_tints_classes_and_carries_its_legend(
     tmp_path, grey, classes_of, monkeypatch, large
@@ -153,13 +174,16 @@ def test_tables_come_from_the_last_line_of_each_image_that_is_done(tmp_path, gre
         np.testing.assert_array_equal(union, labels == target.value)
 
 
-@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm"])
+@pytest.mark.parametrize(
+    "name",
+    ["CT_small.dcm", "MR_small.dcm", "693_J2KI.dcm", "JPEG-lossy.dcm", "SC_rgb_jpeg_gdcm.dcm"],
+)
 def test_dicom_seg_reads_back_as_the_mask_of_its_image(tmp_path, name):
     source = Path(get_testdata_file(name))
     image = pydicom.dcmread(source)
     labels = np.zeros((image.Rows, image.Columns), np.uint8)
     labels[5:20, 5:30], labels[30:40, 10:20] = 1, 2
-    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    dicom_seg.write(tmp_path / "seg.dcm", source, {1: labels}, CLASSES, "U-Net", "Smoke training")
     seg = pydicom.dcmread(tmp_path / "seg.dcm")
     assert seg.Modality == "SEG" and seg.StudyInstanceUID == image.StudyInstanceUID
     series = seg.ReferencedSeriesSequence[0]
@@ -174,7 +198,7 @@ def test_dciodvfy_finds_no_error_in_a_segmentation(tmp_path):
     source = Path(get_testdata_file("CT_small.dcm"))
     labels = np.zeros((128, 128), np.uint8)
     labels[5:20, 5:30] = 1
-    dicom_seg.write(tmp_path / "seg.dcm", source, labels, CLASSES, "U-Net", "Smoke training")
+    dicom_seg.write(tmp_path / "seg.dcm", source, {1: labels}, CLASSES, "U-Net", "Smoke training")
     told = subprocess.run(["dciodvfy", tmp_path / "seg.dcm"], capture_output=True, text=True)
     errors = [line for line in told.stderr.splitlines() if line.startswith("Error")]
     assert "Segmentation" in told.stdout + told.stderr and not errors
@@ -186,12 +210,12 @@ def test_what_a_segmentation_cannot_refer_to_is_named(tmp_path):
     image.save_as(tmp_path / "a.dcm")
     labels = np.zeros((image.Rows, image.Columns), np.uint8)
     with pytest.raises(InputError, match="StudyInstanceUID"):
-        dicom_seg.write(tmp_path / "seg.dcm", tmp_path / "a.dcm", labels, CLASSES, "U-Net", "")
+        dicom_seg.write(tmp_path / "seg.dcm", tmp_path / "a.dcm", {1: labels}, CLASSES, "U-Net", "")
     with pytest.raises(InputError, match="turned"):
         dicom_seg.write(
             tmp_path / "seg.dcm",
             Path(get_testdata_file("CT_small.dcm")),
-            labels[:50],
+            {1: labels[:50]},
             CLASSES,
             "U-Net",
             "",

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import pydicom
 import pytest
 import tifffile
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from common.errors import InputError
 from common.files import PROJECT
+from common.imaging import reading
 from common.imaging.writing import write_png
-from common.prediction import command, objects, predict
+from common.prediction import command, finished_runs, objects, predict
 
 
 @pytest.fixture
@@ -126,6 +129,113 @@ def test_names_that_are_no_utf8_or_too_long_stop_nothing(run, tmp_path, grey):
     assert len(pandas.read_csv(tmp_path / "out/images.csv")) == 2
 
 
+def film(path, grey, frames=3, **elements):
+    """A DICOM file of frames, the first of which shows nothing of the classes of GreyPredictor."""
+    image = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    pixels = np.stack([np.full_like(grey, 120), *[np.roll(grey, n, 1) for n in range(1, frames)]])
+    image.Rows, image.Columns = grey.shape
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+    for name in ("WindowCenter", "WindowWidth", "PixelPaddingValue"):
+        image.pop(name, None)
+    image.PixelData, image.NumberOfFrames = pixels.tobytes(), frames
+    for name, value in elements.items():
+        setattr(image, name, value)
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    image.save_as(path)
+    return pixels
+
+
+def in_space(frames):
+    """Functional groups of an enhanced image."""
+
+    def group(**sequences):
+        found = pydicom.Dataset()
+        for name, elements in sequences.items():
+            inner = pydicom.Dataset()
+            inner.update(elements)
+            setattr(found, name, [inner])
+        return found
+
+    measures, orientation = pydicom.Dataset(), pydicom.Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.5], 2
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    positions = []
+    for number in range(frames):
+        place = pydicom.Dataset()
+        place.ImagePositionPatient = [0, 0, 2 * number]
+        positions.append(group(PlanePositionSequence=place))
+    shared = group(PixelMeasuresSequence=measures, PlaneOrientationSequence=orientation)
+    return {
+        "SharedFunctionalGroupsSequence": [shared],
+        "PerFrameFunctionalGroupsSequence": positions,
+    }
+
+
+@pytest.mark.parametrize("kind", ["enhanced", "film", "film without spacing"])
+def test_frames_of_a_dicom_file_are_one_segmentation(
+    run, tmp_path, grey, classes_of, kind, monkeypatch
+):
+    path, frames = tmp_path / "a.dcm", 40
+    elements = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.3.1", "Modality": "US"}
+    if kind == "enhanced":
+        elements = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.1", **in_space(frames)}
+    if kind == "film without spacing":
+        elements.update(PixelSpacing=None, FrameOfReferenceUID=None)
+    pixels = film(path, grey, frames, **elements)
+    opened = []
+    decode = reading.decode_source
+    monkeypatch.setattr(reading, "decode_source", lambda *a: opened.append(a) or decode(*a))
+    code, out, _ = run(path, "--frame", "all")
+    assert code == 0 and "no DICOM SEG" not in out
+    assert len(opened) == 3  # to count, for the first, and for the others
+    seg = pydicom.dcmread(tmp_path / "out/a_seg.dcm")
+    assert ("FrameOfReferenceUID" in seg) == (kind == "enhanced")
+    found = np.zeros_like(pixels)
+    for group, values in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array):
+        number = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+        segment = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        found[number - 1][values > 0] = segment
+        if kind != "enhanced":
+            assert group.FrameContentSequence[0].DimensionIndexValues == [segment, number]
+    np.testing.assert_array_equal(found, classes_of(pixels))
+    if shutil.which("dciodvfy"):
+        validated = ["dciodvfy", tmp_path / "out/a_seg.dcm"]
+        told = subprocess.run(validated, capture_output=True, text=True).stderr
+        assert not [line for line in told.splitlines() if line.startswith("Error")]
+
+    (tmp_path / "out/a_seg.dcm").unlink()  # as if it had been killed
+    assert run(path, "--frame", "all", "--skip-existing")[0] == 0
+    again = pydicom.dcmread(tmp_path / "out/a_seg.dcm")
+    np.testing.assert_array_equal(again.pixel_array, seg.pixel_array)
+    assert run(path, "--frame", "2", "--out", tmp_path / "second")[0] == 0
+    one = pydicom.dcmread(tmp_path / "second/a_frame2_seg.dcm")
+    for number, values in enumerate(one.pixel_array, 1):
+        np.testing.assert_array_equal(values, classes_of(pixels[1]) == number)
+
+
+def test_a_damaged_frame_does_not_take_the_others_with_it(run, tmp_path, grey):
+    frames = [Image.fromarray(np.roll(grey, n)) for n in range(6)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        page = tiff.pages[3]
+        at = page.tags["StripByteCounts"].valueoffset
+    content[at : at + 4] = b"\xff\xff\xff\x7f"
+    (tmp_path / "a.tif").write_bytes(content)
+    code, out, err = run(tmp_path / "a.tif", "--frame", "all")
+    assert code == 1 and "5 predicted, 1 failed" in out and err.count("\n") == 1
+    assert not (tmp_path / "out/a_frame4_mask.png").exists()
+
+
+def test_a_named_pipe_is_refused_at_once(run, images, tmp_path):
+    os.mkfifo(images / "pipe.png")
+    for words in ([], ["--frame", "all"]):
+        code, _, err = run(images / "pipe.png", *words)
+        assert code == 1 and err.count("\n") == 1 and "pipe.png: is a named pipe" in err
+    code, out, err = run(images)
+    assert "3 predicted, 2 failed" in out and "pipe.png: is a named pipe" in err
+
+
 def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
     pages = [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
@@ -197,8 +307,16 @@ def test_options_that_cannot_be_are_one_line(run, words, told):
     assert code == 2 and err.count("\n") == 1 and told in err
 
 
-def test_without_a_network_the_message_says_how_to_get_one(run, tmp_path):
+def test_without_a_network_the_demonstrations_is_taken_or_the_message_says_how_to_get_one(
+    run, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finished_runs, "DEMO", tmp_path / "demo")
+    shutil.copytree(tmp_path / "runs/grey", tmp_path / "demo/grey")
+    assert "network: " + str(tmp_path / "runs/grey/a") in run(images / "a.png")[1]
     (tmp_path / "runs/grey/a/weights.h5").unlink()
+    code, out, _ = run(images / "a.png", "--skip-existing")
+    assert code == 0 and "network: " + str(tmp_path / "demo/grey/a") in out
+    (tmp_path / "demo/grey/a/weights.h5").unlink()
     code, _, err = run("a.png")
     assert code == 2 and "medseg train grey" in err and "make demo" in err
 
@@ -220,7 +338,8 @@ MEASURED = """
     from common.prediction import mapped, one_image, objects
     from common.prediction.journal import Journal
     from common.prediction.predictor import Way
-    from common.prediction.source import Item, load
+    from common.imaging.reading import read
+    from common.prediction.source import Item
     from pathlib import Path
     import runpy
 
@@ -229,7 +348,7 @@ MEASURED = """
     mapped.LARGE = objects.MOST_PIXELS = 1 << 20
     predictor = GreyPredictor()
     writing = one_image.Writing(out, "Grey", "", Journal(out, predictor.classes), True)
-    image = load(Item(path, "a"))
+    image = read(path)
 
     def anonymous():
         text = Path("/proc/self/status").read_text()

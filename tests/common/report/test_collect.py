@@ -16,7 +16,7 @@ def test_everything_about_a_paper_is_found_by_its_place(project):
     alpha, beta = gather(project)
     assert alpha.heading == "Alpha nets"
     assert alpha.text == "Paper: A. Lpha, *Nets*, 2020, `code` and <b>more</b>."
-    assert alpha.commands["table1"] == ("alpha-table1", "The first table.")
+    assert alpha.commands["table1"] == ("table", "alpha-table1", "The first table.")
     assert alpha.environments["table1"]["commit"] == "c0ffee"
     assert [(beyond.id, beyond.scores) for beyond in alpha.beyond] == [
         ("ablation", True),
@@ -26,7 +26,9 @@ def test_everything_about_a_paper_is_found_by_its_place(project):
     # As published before corrected, though not by the alphabet.
     names = ["figure2-published-quick-seed0.png", "figure2-corrected-quick-seed0.png"]
     assert [figure.path.name for figure in alpha.figures] == names
-    assert alpha.figures[0].caption == "Everything in one figure (published, quick, seed0)"
+    assert alpha.figures[0].caption == (
+        "Everything in one figure (as published, profile quick, seed 0)"
+    )
     assert [run.id for run in alpha.runs] == [
         "ensemble-seed0",
         "net-none-published-seed0",

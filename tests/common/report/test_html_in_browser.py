@@ -8,10 +8,9 @@ import zlib
 import pytest
 
 from common.files import PROJECT
-from common.report import html
+from common.report import html, pdf
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPEN_ALL = "document.querySelectorAll('details').forEach(block => block.open = true)"
 PRINTED_WIDTH = 688  # CSS pixels between the margins of an A4 page
 SMALLEST = 8.0  # points
@@ -19,9 +18,9 @@ SMALLEST = 8.0  # points
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = next(filter(None, map(shutil.which, pdf.BROWSERS)), None)
     if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+        pytest.skip(f"none of {', '.join(pdf.BROWSERS)} is installed")
     with sync_api.sync_playwright() as playwright:
         # As root, as in a container, Chromium runs only without its sandbox.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -2,153 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
 
 import pandas
 import pytest
-from annotated_types import Gt
-from typing_extensions import Annotated
+from fake_paper import DATA, FakeTrainer, table_of
 
-from common import files
 from common.cli import Request
-from common.datasets.manifests import DataSet
 from common.errors import InputError
 from common.results import experiment, tables
-from common.results.experiment import Count, Paper, Row
-from common.training import runs
-from common.training.settings import Assumed, Given
-from common.training.trainer import Trainer
-
-YAML = """\
-id: table1
-title: Results
-paper: A paper
-where: section 4
-data: five images
-metrics:
-  dice: {label: Dice, kind: dice, unit: fraction, aggregation: mean over the test images}
-rows:
-  a: {label: A, source: this paper, values: {dice: "0.80"}}
-  both: {label: Both, source: this paper, values: {dice: "0.85"}}
-open: [the seed]
-"""
-FOLDER = Path()  # of the published tables, set by the fixture
-DATA = DataSet("set", "Five images", Path("data"), synthetic=False, fingerprint="0" * 16)
-
-
-@dataclass(frozen=True)
-class Config:
-    encoder: Annotated[Literal["a", "b"], Given("section 1")] = "a"
-    encoder_weights: Annotated[str, Assumed("silent", ("none",))] = "imagenet"
-    protocol: Literal["published", "corrected"] = "published"
-    profile: Literal["paper", "quick", "smoke"] = "paper"
-    seed: int = 0
-    precision: Annotated[str, Assumed("silent")] = "float32"
-    epochs: Annotated[int, Gt(0), Given("section 2")] = 9
-    batch_size: Annotated[int, Gt(0), Assumed("silent", (4,))] = 2
-
-    @property
-    def run_id(self):
-        return runs.readable_id(self, PROFILES[self.profile])
-
-
-PROFILES = {
-    "paper": Config(),
-    "quick": Config(profile="quick", epochs=3),
-    "smoke": Config(profile="smoke", epochs=1),
-}
-SPLIT = {"train": ["1"], "test": ["2", "3", "4", "5"]}
-
-
-class FakeTrainer(Trainer):
-    """Writes the predictions of a training instead of training."""
-
-    asked = []
-
-    @property
-    def paper(self):
-        return "fake"
-
-    @property
-    def folder(self):
-        return FOLDER
-
-    def find_data(self, data_root):
-        return DATA
-
-    def complete(self, config, data_set, runs_root):
-        recorded = {**dataclasses.asdict(config), "data": data_set.fingerprint}
-        run = runs.Run(Path(runs_root) / self.paper / config.run_id, recorded)
-        if run.complete:
-            return run
-        self.asked.append(config.run_id)
-        run.save_split(SPLIT)
-        run.log_session()
-        files.write_text(run.folder / "history.csv", "epoch\n1\n")
-        for number, name in enumerate(SPLIT["test"]):
-            value = 0.7 + 0.02 * number + 0.01 * config.seed + 0.1 * (config.encoder == "b")
-            files.write_text(run.predictions / f"{name}.txt", str(value))
-        run.finish(SPLIT["test"])
-        return run
-
-
-def per_image(behind, config, data_set):
-    lines = []
-    for name in SPLIT["test"]:
-        values = [float((run.predictions / f"{name}.txt").read_text()) for run in behind]
-        lines.append({"id": name, "dice": sum(values) / len(values)})
-    return pandas.DataFrame(lines)
-
-
-def aggregate(table, config):
-    return {"dice": table["dice"].mean()}
-
-
-MEMBERS = (Row("a", {"encoder": "a"}), Row("b", {"encoder": "b"}))
-
-
-@pytest.fixture
-def paper(tmp_path, monkeypatch):
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published/table1.yaml").write_text(YAML)
-    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
-    FakeTrainer.asked = []
-    paper = Paper(FakeTrainer(lambda *_: None, PROFILES, ("set",)), per_image, aggregate)
-
-    @paper.table
-    def table1(request):
-        """The only table."""
-        return [MEMBERS[0], Row("both", members=MEMBERS)]
-
-    @paper.table
-    def ours(request):
-        """A table that the paper does not have."""
-        return [Row("a", {"encoder": "a"}, protocols=("corrected",))]
-
-    @paper.counts()
-    def counted(request, data_set):
-        """Images, counted."""
-        yield Count("a", "images", 5)
-
-    return paper
-
-
-@pytest.fixture
-def request_(tmp_path):
-    return Request(
-        runs_root=tmp_path / "runs",
-        results_root=tmp_path / "results",
-        profile="quick",
-        protocol="published",
-    )
-
-
-def table_of(request, name="table1"):
-    return tables.read(request.results_root / f"fake/{name}.csv")
 
 
 def test_members_are_trained_once_and_combined(paper, request_, capsys):
@@ -172,7 +35,7 @@ def test_scores_per_image_and_the_runs_small_files_are_kept(paper, request_):
     names = sorted(path.name for path in kept.iterdir())
     rest = "imagenet-published-quick-float32-seed0"
     assert names == [f"a-{rest}", f"b-{rest}", f"both-{rest}", "table1.json"]
-    assert tables.read_scores(kept / f"both-{rest}/metrics.csv")["dice"][0] == pytest.approx(0.75)
+    assert pandas.read_csv(kept / f"both-{rest}/metrics.csv")["dice"][0] == pytest.approx(0.75)
     members = json.loads((kept / f"both-{rest}/provenance.json").read_text())["members"]
     assert members == [f"a-{rest}", f"b-{rest}"]
 

@@ -1,12 +1,15 @@
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InputError
+from common.files import PROJECT
 from common.published import schema
 from common.results import export, tables
+from reproductions import command
 
 TABLE = """\
 id: table1
@@ -80,6 +83,35 @@ def test_each_protocol_has_a_block_of_its_own(reference, table):
 def test_an_unknown_format_is_refused_in_one_line(reference, table):
     with pytest.raises(InputError, match="--format docx: expected one of markdown, latex"):
         export.table_as(reference, table, "docx")
+
+
+@pytest.mark.parametrize("paper", sorted(path.name for path in PROJECT.glob("reproductions/*_*")))
+def test_every_published_table_is_exported_without_a_raw_special_character(paper, capsys):
+    for reference in schema.load_folder(PROJECT / "reproductions" / paper / "published"):
+        if not list(reference.numbers()):
+            continue  # quoted from the literature alone
+        export.print_table([paper, reference.id, "--format=latex"])
+        rows = re.findall(r"^.*\\\\$", capsys.readouterr().out, re.MULTILINE)
+        assert len(rows) > len(list(reference.numbers()))
+        for row in rows:
+            plain = re.sub(r"\\[%&_#${}]|\$[^$]*\$|\\text\w+\{\}", "", row)
+            assert plain.count("&") == 6
+            assert not re.search(r"[%_#$^~{}−×]", plain), row
+        export.print_table([paper, reference.id, "--format", "markdown"])
+        assert capsys.readouterr().out.count("\n| ") >= len(rows)
+
+
+def test_a_table_that_is_not_there_is_named_in_one_line():
+    with pytest.raises(InputError, match="no table table9, expected one of "):
+        export.print_table(["tnbc_linknet", "table9", "--format", "latex"])
+
+
+def test_medseg_table_with_a_format_trains_nothing(capsys):
+    command.main(["table", "tnbc_linknet", "table1", "--format", "markdown"])
+    assert "| LinkNet-VGG19 | accuracy | 0.9691 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command.main(["table", "tnbc_linknet", "table1", "--format", "docx"])
+    assert "--format docx: expected one of markdown, latex" in capsys.readouterr().err
 
 
 @given(st.floats(-10, 10), st.floats(1e-6, 10), st.integers(0, 6))

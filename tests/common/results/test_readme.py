@@ -66,7 +66,7 @@ def test_a_table_shows_published_beside_ours_with_verdicts(project):
 def test_a_block_may_name_its_metrics(project):
     page = write(project / PAPER / "README.md", "table1 pq dsc")
     text = readme.render(page, project)
-    assert "|  | encoder weights | pq | DSC |" in text
+    assert "|  | encoder weights | PQ | DSC |" in text
     assert "| LinkNet-ResNeXt50 | none | 0.5100 | 0.822 → 0.5100 (0.460–0.560) |" in text
     with pytest.raises(InputError, match="table1 has no metric dsk"):
         readme.render(write(page, "table1 dsk"), project)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List
 
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from common.files import PROJECT
 from reproductions.brain_tumour_mask_rcnn.app.strings import TEXTS
@@ -107,8 +107,16 @@ def open_tab(browser: Browser, server: Server, **options) -> Page:
     # Choosers are watched from the start: to begin when one opens may be too late.
     tab.on("filechooser", lambda chooser: None)
     tab.goto(server.entrance)
-    tab.get_by_text(TURKISH["choose"]).wait_for()
+    wait_until_ready(tab)
     return tab
+
+
+def wait_until_ready(tab: Page) -> None:
+    """Wait until a tab can be used; where it never can, fail with what it says instead."""
+    try:
+        tab.get_by_text(TURKISH["choose"]).wait_for()
+    except TimeoutError:
+        raise AssertionError(f"no page, but: {tab.locator('body').inner_text()!r}") from None
 
 
 def leave(tab: Page) -> None:

@@ -26,7 +26,7 @@ NETWORK = Network(
     lowest_score=0.05,
     steps=1500,
     full_steps=1500,
-    measured=Measured(0.6585, 0.171, 0.6243, 39, 1),
+    measured=Measured(0.6585, 0.171, 0.6243, 39),
 )
 
 

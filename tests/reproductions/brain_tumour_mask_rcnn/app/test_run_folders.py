@@ -8,24 +8,13 @@ import pytest
 from common import files
 from common.errors import InputError
 from reproductions.brain_tumour_mask_rcnn.app import run_folders, serve
-from reproductions.brain_tumour_mask_rcnn.app.facts import Measured
 
 from .conftest import run_folder
-
-LINES = "id,tumours,found,invented,dice\n1,2,1,0,0.5\n2,2,2,1,0.7\n"
-TABLE = """row,metric,mean,n_seeds,protocol,profile,encoder_weights,precision,fingerprint,reading
-mask_rcnn,sensitivity,0.8,3,published,quick,none,float32,f1,
-mask_rcnn,false_positives_per_image,0.2,3,published,quick,none,float32,f1,
-mask_rcnn,dice,0.6,3,published,quick,none,float32,f1,
-mask_rcnn,dice,0.9,3,published,quick,none,float32,f1,loss=x
-mask_rcnn,dice,0.1,3,published,paper,none,float32,f1,
-"""
-SETTINGS = {"protocol": "published", "precision": "float32", "data": "f1"}
 
 
 def test_the_facts_are_read_from_the_run_folder(tmp_path):
     run = run_folder(tmp_path / "a", "brain (synthetic)", steps_per_epoch=10)
-    network = run_folders.describe(run, tmp_path / "none.csv")
+    network = run_folders.describe(run)
     assert (network.run, network.data, network.profile) == ("a", "brain (synthetic)", "quick")
     assert (network.min_score, network.steps, network.full_steps) == (0.8, 150, 1500)
     assert network.measured is None and network.stamps == ["stamp_synthetic", "stamp_short"]
@@ -45,19 +34,6 @@ def test_a_folder_of_another_paper_is_one_line(tmp_path, config):
     (run / "config.json").write_text(config)
     with pytest.raises(InputError, match="a"):
         run_folders.describe(run)
-
-
-def test_scores_are_those_of_the_run_or_else_of_its_table(tmp_path):
-    table = tmp_path / "table.csv"
-    table.write_text(TABLE)
-    run = run_folder(tmp_path / "a", **SETTINGS)
-    assert run_folders.describe(run, table).measured == Measured(0.8, 0.2, 0.6, None, 3)
-    files.write_text(run / "metrics.csv", LINES)
-    assert run_folders.describe(run, table).measured == Measured(0.75, 0.5, 0.6, 2, 1)
-    files.write_text(run / "metrics.csv", "id\n")
-    assert run_folders.describe(run, table).measured.seeds == 3
-    other = run_folder(tmp_path / "b", **{**SETTINGS, "data": "other images"})
-    assert run_folders.describe(other, table).measured is None
 
 
 def test_the_best_profile_comes_before_the_newest_and_real_images_before_both(tmp_path):

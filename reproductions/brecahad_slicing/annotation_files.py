@@ -45,6 +45,7 @@ def pairs(data_set: DataSet) -> Dict[str, Pair]:
             )
         images[path.stem] = path
     annotations = {path.stem: path for path in matching(data_set.folder, "groundTruth/*.json")}
+    listed: Dict[str, Pair] = {}
     for name in sorted({*images, *annotations}):
         if name not in annotations:
             raise InputError(
@@ -54,14 +55,14 @@ def pairs(data_set: DataSet) -> Dict[str, Pair]:
             raise InputError(
                 f"{annotations[name]}: annotation without image, expected images/{name}.tif"
             )
-        if not NAME.fullmatch(name):
+        case = NAME.fullmatch(name)
+        if case is None:
             raise InputError(
                 f"{images.get(name, annotations[name])}: expected a name such as Case_10-07"
             )
-    return {
-        name: Pair(images[name], annotations[name], NAME.fullmatch(name).group(1))
-        for name in sorted(images)
-    }
+        if name in images:
+            listed[name] = Pair(images[name], annotations[name], case.group(1))
+    return listed
 
 
 def centres(path: Path) -> Dict[str, np.ndarray]:
@@ -78,23 +79,24 @@ def centres(path: Path) -> Dict[str, np.ndarray]:
         raise InputError(
             f"{path}: expected an annotation in JSON ({' '.join(str(error).split())})"
         ) from None
-    found = {}
+    by_class = {}
     for name in CLASSES:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise InputError(f"{path}: expected a list {name!r} of points")
         points = content[name]
         for number, point in enumerate(points):
             values = [point.get(axis) for axis in "xy"] if isinstance(point, dict) else [point]
-            if len(values) != 2 or not all(_is_share(value) for value in values):
+            if len(values) != 2 or not all(_is_fraction(value) for value in values):
                 raise InputError(
                     f"{path}: {name}[{number}]: expected x and y from 0 to 1, got {point!r:.80}"
                 )
-        found[name] = np.array([[point["x"], point["y"]] for point in points], np.float64).reshape(
-            -1, 2
-        )
-    return found
+        by_class[name] = np.array(
+            [[point["x"], point["y"]] for point in points], np.float64
+        ).reshape(-1, 2)
+    return by_class
 
 
-def _is_share(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and 0 <= value <= 1
+def _is_fraction(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value <= 1

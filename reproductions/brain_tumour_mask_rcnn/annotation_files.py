@@ -42,7 +42,7 @@ def read(path: Path) -> Dict[str, Polygons]:
             name, listed = entry["filename"], entry["regions"]
             # VIA 1 numbers them: {"0": {…}, "1": {…}}.
             ordered = listed.values() if isinstance(listed, dict) else listed
-            found = list(ordered)
+            listed_regions = list(ordered)
         except (KeyError, TypeError):
             raise InputError(
                 f"{shown(path)}: expected an object of VIA entries, each with `filename` and "
@@ -54,19 +54,17 @@ def read(path: Path) -> Dict[str, Polygons]:
             raise InputError(
                 f"{shown(path)}: expected one entry for each image, got two for {_printable(name)}"
             )
-        regions[name] = found
-    return {
-        name: [
-            _polygon(region, f"{shown(path)}: {_printable(name)}, region {number}")
-            for number, region in enumerate(parts)
-        ]
-        for name, parts in regions.items()
-    }
+        regions[name] = listed_regions
+    polygons: Dict[str, Polygons] = {}
+    for name, parts in regions.items():
+        place = f"{shown(path)}: {_printable(name)}, region"
+        polygons[name] = [_polygon(part, f"{place} {n}") for n, part in enumerate(parts)]
+    return polygons
 
 
-def draw(polygons: Polygons, shape: Tuple[int, int], source: str) -> np.ndarray:
+def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:
     """Fill polygons as masks, bool (n, H, W): one per polygon, of the pixels whose centres it
-    holds.
+    holds. `shape` is (H, W).
 
     Raises:
         InputError: a point lies outside of the image, or a polygon holds no pixel; named after
