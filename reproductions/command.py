@@ -245,6 +245,9 @@ COMMANDS: Dict[str, Command] = {
         "[PAPER …] [--data-root DIR]", "check that the results follow from what is kept", verify
     ),
     "report": Command("", "write the HTML report of all results", module("common.report.html")),
+    "runs": Command(
+        "[--prune]", "run folders with state and size; free disk", module("reproductions.disk")
+    ),
     "deposit": Command("[RUN …] [--out DIR]", "pack finished runs to publish", deposit),
     "fetch-run": Command("ADDRESS --checksum", "fetch a published run, and verify it", fetch_run),
     "doctor": Command(

@@ -236,7 +236,8 @@ def _because(papers: Sequence[Overview], summary: Summary) -> str:
     for one in papers:
         for key, verdict in one.verdicts.items():
             if verdict.verdict == "not comparable" and key not in one.impossible:
-                reasons.update(set(trials.differences(verdict.reason)))
+                # In their order, not as a set: of two alike the first is named, in every run.
+                reasons.update(list(dict.fromkeys(trials.differences(verdict.reason))))
     parts = []
     if summary.not_comparable:
         reason, _ = reasons.most_common(1)[0]

@@ -209,6 +209,11 @@ def test_the_parts_of_a_command_are_none(tmp_path):
     assert (result.stdout, result.stderr) == ("True\nFalse\n", "")
 
 
+def test_a_message_cannot_have_several_lines():
+    quoted = InputError("a.dcm: without pixels: 1.2\n\x1b[2J3")
+    assert str(quoted) == "a.dcm: without pixels: 1.2 ?[2J3"
+
+
 def test_nobody_reads_the_end(tmp_path):
     audit = f"{sys.executable} -m common.published.audit | head -1; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", audit], cwd=PROJECT, capture_output=True, text=True)

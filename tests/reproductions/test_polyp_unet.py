@@ -190,6 +190,16 @@ def test_a_damaged_file_is_one_line(data_root, tmp_path, breakage):
         data.load(data_set, TINY)
 
 
+def test_a_small_file_of_large_arrays_is_not_unpacked(tmp_path):
+    path = tmp_path / "polypgen_256.npz"
+    data_set = manifests.DataSet("polypgen", "", tmp_path, synthetic=True, fingerprint="")
+    names = {f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "label")}
+    arrays = dict.fromkeys(names, np.zeros((400, 100, 100, 3), np.uint8))
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(InputError, match=r"polypgen_256\.npz: refused to unpack more than"):
+        data.load(data_set, TINY)
+
+
 def test_a_file_with_another_checksum_is_refused(data_root, tmp_path):
     (tmp_path / "polypgen").mkdir()
     shutil.copy(data_root / "polypgen/polypgen_256.npz", tmp_path / "polypgen")

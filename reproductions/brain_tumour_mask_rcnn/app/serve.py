@@ -98,6 +98,15 @@ def serve(
             loop.run_until_complete(between.stop())
 
 
+def check_interpreter() -> None:
+    """Raise InputError on a Python whose newest web packages have published flaws."""
+    if sys.version_info < (3, 10):
+        raise InputError(
+            "the page needs Python 3.10: on older ones its packages have published flaws "
+            "(SECURITY.md); make setup PYTHON=python3.10, after moving .venv away"
+        )
+
+
 def bound(port: int) -> socket.socket:
     """Listen on a port of 127.0.0.1.
 
@@ -147,6 +156,7 @@ def train_on_phantoms(runs_root: Path) -> Path:
 def main() -> None:
     """Serve from the command line."""
     options = tyro.cli(Options, prog=f".venv/bin/python -m {MODULE}.serve")
+    check_interpreter()
     folders = [options.runs_root / PAPER, DEMO / PAPER]
     run_folder = options.run or run_folders.best(folders) or train_on_phantoms(DEMO)
     network = run_folders.describe(run_folder)

@@ -55,6 +55,13 @@ def test_the_best_profile_comes_before_the_newest_and_real_images_before_both(tm
     assert run_folders.best([tmp_path]) is None
 
 
+@pytest.mark.parametrize("version", [(3, 8, 18), (3, 9, 18)])
+def test_on_an_older_python_the_page_does_not_start(monkeypatch, version):
+    monkeypatch.setattr(serve.sys, "version_info", version)
+    with pytest.raises(InputError, match=r"needs Python 3\.10.*SECURITY\.md"):
+        serve.check_interpreter()
+
+
 def test_a_port_in_use_is_an_error_of_one_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
