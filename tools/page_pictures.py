@@ -24,7 +24,7 @@ import tyro
 
 from common.errors import InputError, exits_cleanly
 from common.imaging.reading import read_rgb
-from reproductions.brain_tumour_mask_rcnn import annotations, phantom
+from reproductions.brain_tumour_mask_rcnn import annotation_files, phantom
 from reproductions.brain_tumour_mask_rcnn.app import model_process, serve
 from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 from reproductions.brain_tumour_mask_rcnn.config import LOWEST_SCORE, PROFILES
@@ -71,13 +71,13 @@ def stand_in(folder: Path) -> Network:
 
 def answer(folder: Path, number: int) -> None:
     """Stand in for the process with the network, on the socket of this number."""
-    outlines = annotations.read(folder / "annotations.json")
+    outlines = annotation_files.read(folder / "annotations.json")
     known = {read_rgb(folder / name).tobytes(): name for name in outlines}
 
     def detect(image: np.ndarray, min_score: float) -> Detections:
         name = known.get(image.tobytes())
         polygons = outlines[name] if name else []
-        masks = annotations.draw(polygons, image.shape[:2], str(name))
+        masks = annotation_files.draw(polygons, image.shape[:2], str(name))
         boxes = [[*points.min(axis=0), *points.max(axis=0)] for points in polygons]
         scores = np.array(CONFIDENCES[: len(masks)], np.float32)
         return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, masks)
@@ -95,7 +95,7 @@ def serve_stand_in(folder: Path) -> None:
 def slice_with_most_tumours(folder: Path) -> Path:
     """Draw synthetic slices; give the one with the most tumours."""
     phantom.write(folder, train=1, val=0, test=7, size=384)
-    outlines = annotations.read(folder / "test/annotations.json")
+    outlines = annotation_files.read(folder / "test/annotations.json")
     return folder / "test" / max(outlines, key=lambda name: len(outlines[name]))
 
 
