@@ -17,8 +17,9 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, BinaryIO, Callable, Iterator, List, NamedTuple, Set
+from typing import IO, Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Set, cast
 
 from common.errors import InputError
 from common.files import open_regular
@@ -37,7 +38,11 @@ _DAMAGE = (
     NotImplementedError,
     ValueError,  # numbers in headers that are none
 )
-_PACKINGS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_PACKINGS: Dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 
 
 class _Member(NamedTuple):
@@ -148,13 +153,13 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
                 with zipfile.ZipFile(stream) as zipped:
                     infos = zipped.infolist()
                     yield (
-                        _Member(i.filename, i.file_size, _zip_kind(i), lambda i=i: zipped.open(i))
+                        _Member(i.filename, i.file_size, _zip_kind(i), partial(zipped.open, i))
                         for i in infos
                     )
             else:
                 with _tar(archive, stream) as tar:
                     yield (
-                        _Member(m.name, m.size, _tar_kind(m), lambda m=m: tar.extractfile(m))
+                        _Member(m.name, m.size, _tar_kind(m), partial(_content, tar, m))
                         for m in tar
                     )
     except (*_DAMAGE, OSError) as error:
@@ -163,6 +168,12 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise InputError(f"{archive}: damaged archive ({' '.join(str(error).split())})") from None
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(member)
+    assert content is not None  # it is of files alone
+    return content
 
 
 def _is_zip(stream: BinaryIO) -> bool:
@@ -187,7 +198,7 @@ def _tar(archive: Path, stream: BinaryIO) -> Iterator[tarfile.TarFile]:
     opener = next((o for magic, o in _PACKINGS.items() if start.startswith(magic)), None)
     unpacked = _WithoutLongHeaders(opener(stream) if opener else stream)
     try:
-        tar = tarfile.open(fileobj=unpacked, mode="r:")  # noqa: SIM115  closed below
+        tar = tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r:")  # noqa: SIM115  closed below
     except tarfile.ReadError:
         raise InputError(f"{archive}: neither a zip nor a tar archive") from None
     with tar:

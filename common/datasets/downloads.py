@@ -206,7 +206,7 @@ def _request(source: Source, part: _Part) -> None:
     """Ask once for what is missing of the file, and write it down."""
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if part.size:
-        headers.update({"Range": f"bytes={part.size}-", "If-Range": part.validator})
+        headers.update({"Range": f"bytes={part.size}-", "If-Range": part.validator or ""})
     with _readable_errors(), requests.Session() as session:
         session.max_redirects = 10
         with session.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
