@@ -74,7 +74,7 @@ def train_all(request: Request) -> None:
 @exits_cleanly
 def main() -> None:
     """Make all tables and figures, and the report, from the command line."""
-    request = tyro.cli(tyro.conf.OmitArgPrefixes[Request], prog="python -m tools.all")
+    request = tyro.cli(tyro.conf.OmitArgPrefixes[Request], prog=".venv/bin/python -m tools.all")
     cli.check_request(request)
     if request.cluster and not request.plan:
         train_all(request)

@@ -379,7 +379,7 @@ def try_kind(kind: str, options: Options) -> Tuple[Dict[str, float], str]:
 @exits_cleanly
 def main() -> None:
     """Fuzz from the command line; exit code 1 where a reader broke."""
-    options = tyro.cli(Options, prog="python -m tools.fuzz")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.fuzz")
     if options.child:
         try:
             read_many(options.child, options)

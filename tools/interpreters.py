@@ -132,7 +132,7 @@ def run(python: str, version: str, options: Options) -> Dict[str, float]:
 @exits_cleanly
 def main() -> None:
     """Try every Python from the command line; exit code 2 if a step failed."""
-    options = tyro.cli(Options, prog="python -m tools.interpreters")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.interpreters")
     failures = []
     grid = Table("Python", "step", "seconds", box=box.SIMPLE)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -347,7 +347,7 @@ def table(outcomes: List[Outcome]) -> Table:
 @exits_cleanly
 def main() -> None:
     """Interrupt and compare from the command line."""
-    options = tyro.cli(Options, prog="python -m tools.kill_commands")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.kill_commands")
     kills = options.kills * (10 if os.environ.get("EXPLORE") == "1" else 1)
     if kills < 1:
         raise InputError(f"--kills {options.kills}: expected at least one")

@@ -41,7 +41,7 @@ class Options:
 @exits_cleanly
 def main() -> None:
     """Submit workers until it is stopped."""
-    options = tyro.cli(Options, prog="python -m tools.slurm")
+    options = tyro.cli(Options, prog=".venv/bin/python -m tools.slurm")
     if options.hours < 2 or options.workers < 1 or options.gpus not in (0, 1):
         raise InputError("--hours: from 2; --workers: from 1; --gpus: 0 or 1")
     try:

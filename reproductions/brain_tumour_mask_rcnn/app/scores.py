@@ -1,8 +1,8 @@
 """How good the page's network is, as `make brain-table` measures it.
 
-`python -m reproductions.brain_tumour_mask_rcnn.app.scores RUN_FOLDER DATA_ROOT …` prints the scores
-as JSON, or why there are none. It is a process of its own, since scoring loads TensorFlow, which
-the page's server does without.
+`.venv/bin/python -m reproductions.brain_tumour_mask_rcnn.app.scores RUN_FOLDER DATA_ROOT …` prints
+the scores as JSON, or why there are none. It is a process of its own, since scoring loads
+TensorFlow, which the page's server does without.
 """
 
 from __future__ import annotations
