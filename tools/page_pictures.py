@@ -102,7 +102,7 @@ def slice_with_most_tumours(folder: Path) -> Path:
 @exits_cleanly
 def main() -> None:
     """Take the pictures."""
-    options = tyro.cli(Options, prog=f"python -m {MODULE}")
+    options = tyro.cli(Options, prog=f".venv/bin/python -m {MODULE}")
     with tempfile.TemporaryDirectory() as folder:
         drawn = slice_with_most_tumours(Path(folder) / "phantom")
         command = [sys.executable, "-m", MODULE, "serve", str(drawn.parent)]
