@@ -86,7 +86,7 @@ PAPERS := $(sort $(patsubst reproductions/%/eval.py,%,$(wildcard reproductions/*
 SHORT = $(firstword $(subst _, ,$(1)))
 EVALS := $(foreach paper,$(PAPERS),reproductions/$(paper)/eval.py)
 
-.PHONY: help list setup data predict audit claims readme verify report demo bench kill-and-resume queue bundle test lint lock clean
+.PHONY: help list setup data predict audit claims readme verify report demo bench kill-and-resume queue bundle test test-browser lint lock clean
 
 help: ## this page
 	@awk -v files='$(MAKEFILE_LIST)' -f tools/help.awk $(MAKEFILE_LIST) $(EVALS)
@@ -183,8 +183,13 @@ bundle: ## collect packages, data and weights for a set-up without a network
 	@requirements/bundle.sh $(call quote,$(or $(BUNDLE),bundle)) $(ROOT_OPTION) \
 		$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS)))
 
-test: setup ## the tests; DATA_ROOT adds those that read real images
-	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(if $(filter-out 0,$(COVERAGE)),--cov --cov-report=term-missing)
+IN_BROWSER := $(sort $(wildcard tests/reproductions/*/app/test_browser*.py) tests/common/report/test_html_in_browser.py)
+
+test: setup ## the tests but for those in a browser; DATA_ROOT adds those that read real images
+	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(IN_BROWSER)) $(if $(filter-out 0,$(COVERAGE)),--cov --cov-report=term-missing)
+
+test-browser: setup ## the page and the report in Chromium
+	@$(MODULE) pytest --numprocesses 2 --dist loadfile $(IN_BROWSER)
 
 lint: setup ## style, likely bugs and types, by ruff and mypy
 	@$(MODULE) ruff check .
