@@ -101,7 +101,7 @@ PREDICT = [".venv/bin/python", "-m", "reproductions.command", "predict", "tnbc_l
     [
         ("a b/it's.png", ["a b/it's.png"]),  # there is such a file
         ("a.png b/it's.png", ["a.png", "b/it's.png"]),
-        ("$$HOME/*.png", ["$HOME/*.png"]),
+        ("$HOME/*.png", ["$HOME/*.png"]),
     ],
 )
 def test_images_reach_predict_as_they_are_called(tmp_path, given, inputs):

@@ -37,6 +37,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
     ValueError,  # numbers in headers that are none
+    OverflowError,  # or beyond all sizes
 )
 _PACKINGS: Dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,

@@ -173,6 +173,7 @@ def test_what_a_disk_refuses_is_one_line_with_the_remedy(tmp_path, fails, monkey
         )
 
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     message = fails(
         lambda: files.write_text(tmp_path / "results/table.csv", ""), tmp_path / "results"
     )

@@ -281,3 +281,13 @@ def test_whatever_the_names_nothing_is_written_elsewhere(names, zipped):
             path for path in Path(top).rglob("*") if outer / "out" not in (path, *path.parents)
         }
         assert outside == {archive, *(Path(top, *"1234"[:n]) for n in range(1, 5))} - {Path(top)}
+
+
+def test_a_header_of_an_impossible_length_is_a_damaged_archive(tmp_path):
+    record = b"9" * 30 + b" path=a\n"
+    header = tarfile.TarInfo("long")
+    header.type, header.size = tarfile.XHDTYPE, len(record)
+    content = header.tobuf() + record.ljust(512, b"\0") + bytes(1024)
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(InputError, match="damaged archive"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
