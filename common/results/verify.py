@@ -245,8 +245,6 @@ def _different_lines(
             for name in wrong[:1]:
                 here, there = theirs[key][name], ours[key][name]
                 yield f"{where}: {name} is {here!r}, what is kept gives {there!r}"
-    if list(ours) != list(theirs) and set(ours) == set(theirs):
-        yield f"{path}: its lines are in another order; regenerate the table"
 
 
 def _as_text(table: pandas.DataFrame) -> List[Dict[str, str]]:
