@@ -13,7 +13,7 @@ WORKDIR /medseg
 # The packages first: they change rarely, and are most of the image.
 COPY Makefile ./
 COPY requirements requirements
-RUN make setup GPU=$GPU && rm -rf /root/.cache
+RUN make setup GPU=$GPU && rm -rf ~/.cache
 COPY . .
 # The project itself is installed by a second set-up, which takes seconds.
 RUN touch requirements/dev.txt && make setup GPU=$GPU && make doctor

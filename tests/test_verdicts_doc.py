@@ -20,7 +20,7 @@ def test_the_resolutions_are_those_in_use():
     assert "0.05 for Dice, F1, IoU, AJI, precision and\nrecall, 0.01 for pixel accuracy" in PAGE
 
 
-def test_the_picture_can_be_redrawn(tmp_path):
+def test_the_image_can_be_redrawn(tmp_path):
     verdict_rates.draw(tmp_path / "first.png")
     verdict_rates.draw(tmp_path / "second.png")
     first = (tmp_path / "first.png").read_bytes()

@@ -189,10 +189,10 @@ def _check_image(path: Path, size: Sequence[int], title: str) -> None:
         raise
     # Whatever the damage leads Pillow to: OSError, SyntaxError, DecompressionBombError …
     except Exception:
-        raise InputError(f"{path}: not a picture, expected one of {title}") from None
+        raise InputError(f"{path}: not an image, expected one of {title}") from None
     if found != tuple(size):
         raise InputError(
-            f"{path}: expected a picture of {size[0]}x{size[1]}, got {found[0]}x{found[1]}"
+            f"{path}: expected an image of {size[0]}x{size[1]}, got {found[0]}x{found[1]}"
         )
 
 

@@ -49,7 +49,7 @@ def stain(rng: np.random.Generator) -> np.ndarray:
 
 
 def tissue(rng: np.random.Generator, size: int, stain: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """A picture, uint8 (size, size, 3), and its nuclei, int32 (size, size), numbered from 1.
+    """An image, uint8 (size, size, 3), and its nuclei, int32 (size, size), numbered from 1.
 
     Amounts of the two stains are mixed by the law of Beer and Lambert (Ruifrok and Johnston 2001).
     """

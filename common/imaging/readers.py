@@ -20,6 +20,6 @@ def read(kind: str, source: Source, name: str, options: Options) -> Decoded:
         from common.imaging import tiff
 
         return tiff.read(source, name, options)
-    from common.imaging import picture
+    from common.imaging import raster
 
-    return picture.read(source, name, options, kind)
+    return raster.read(source, name, options, kind)

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from common.errors import InputError
-from common.imaging import listing, picture
+from common.imaging import listing, raster
 from common.imaging.decoding import names_damage, open_file
 from common.imaging.limits import check_size
 from common.imaging.listing import shown
@@ -76,7 +76,7 @@ def _values(path: Path) -> np.ndarray:
             check_size(name, *image.size)
             if image.mode not in ("RGBA", "LA"):
                 return np.array(image)
-            if picture.has_uneven_alpha(image):
+            if raster.has_uneven_alpha(image):
                 raise InputError(
                     f"{name}: a mask with an alpha channel of several values, which may hold its "
                     "shape; save it without alpha"

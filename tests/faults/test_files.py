@@ -83,7 +83,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("paper", PAPERS)
-def test_a_bad_picture_is_named_in_one_line(broken, fails, paper, kind):
+def test_a_bad_image_is_named_in_one_line(broken, fails, paper, kind):
     change, words = KINDS[kind]
     path, read = broken(paper, change)
     message = fails(read, path.name)
@@ -133,7 +133,7 @@ def test_names_with_spaces_and_turkish_letters_are_like_any_other(broken, paper,
 @pytest.mark.parametrize(
     "kind", ["truncated", "empty", "text", "folder", "symlink loop", "60000x60000"]
 )
-def test_the_check_of_a_data_set_names_a_bad_picture(originals, tmp_path, fails, kind):
+def test_the_check_of_a_data_set_names_a_bad_image(originals, tmp_path, fails, kind):
     shutil.copytree(originals / "tnbc", tmp_path / "tnbc")
     path = tmp_path / "tnbc/Slide_01/01_1.png"
     KINDS[kind][0](path)
@@ -142,7 +142,7 @@ def test_the_check_of_a_data_set_names_a_bad_picture(originals, tmp_path, fails,
     ):  # its header, which is all that is looked at, is whole: the reader will find it
         assert manifests.find("tnbc", tmp_path)
     else:
-        fails(lambda: manifests.main(["tnbc", "--data-root", str(tmp_path)]), path, "picture")
+        fails(lambda: manifests.main(["tnbc", "--data-root", str(tmp_path)]), path, "image")
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty"])

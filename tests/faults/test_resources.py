@@ -224,7 +224,7 @@ folder, limit = Path(sys.argv[1]), int(sys.argv[2]) << 20
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
 calls = {
-    "picture": lambda: reading.read_rgb(folder / "wide.png"),
+    "image": lambda: reading.read_rgb(folder / "wide.png"),
     "mask": lambda: masks.read_mask(folder / "wide.png"),
     "map": lambda: predictions.load_map(runs.Run(folder, {}), "wide"),
 }
@@ -236,7 +236,7 @@ exits_cleanly(calls[sys.argv[3]])()
 @pytest.mark.parametrize(
     ("what", "megabytes", "words"),
     [
-        ("picture", 60, "wide.png: not enough memory to decode this image"),
+        ("image", 60, "wide.png: not enough memory to decode this image"),
         ("mask", 250, "wide.png: not enough memory to decode this image"),
         ("map", 250, "not enough memory (Unable to allocate"),
     ],

@@ -51,7 +51,7 @@ def test_centres_lie_on_nuclei(slides):
     assert np.mean(np.array(depths) > 0) > 0.8  # nuclei are darker than what is around them
 
 
-def test_the_first_two_pictures_of_a_case_overlap(slides):
+def test_the_first_two_images_of_a_case_overlap(slides):
     first, second, third = (
         np.asarray(Image.open(path)).astype(int) for path in sorted(slides.glob("images/Case_1*"))
     )

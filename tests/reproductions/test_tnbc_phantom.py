@@ -67,7 +67,7 @@ def test_masks_are_like_those_of_tnbc(folder):
     assert 5 < np.median(radii) < 12
 
 
-def test_patients_differ_more_than_their_pictures(folder):
+def test_patients_differ_more_than_their_images(folder):
     means = np.array([image[~mask].mean(axis=0) for image, mask in pairs(folder)]).reshape(3, 3, 3)
     assert means.mean(axis=1).std(axis=0).sum() > 2 * means.std(axis=1).mean(axis=0).sum()
 

@@ -36,7 +36,7 @@ class Options:
     precision: str = "float32"
     """Keras precision policy."""
     side: int = 512
-    """Side of the pictures."""
+    """Size of the images."""
     images: int = 4
     """Phantoms to evaluate."""
     stock: bool = False

@@ -392,12 +392,12 @@ def test_a_broken_phantom_description(copy, text):
     assert str(copy / "PHANTOM.json") in failure(copy.parent)
 
 
-def test_pictures_of_another_size_or_none(copy):
+def test_images_of_another_size_or_none(copy):
     path = copy / "Slide_01/01_2.png"
     write_png(path, np.zeros((32, 31), np.uint8))
-    assert f"{path}: expected a picture of 32x32, got 31x32" in failure(copy.parent)
+    assert f"{path}: expected an image of 32x32, got 31x32" in failure(copy.parent)
     path.write_bytes(b"")
-    assert f"{path}: not a picture" in failure(copy.parent)
+    assert f"{path}: not an image" in failure(copy.parent)
 
 
 def test_an_empty_folder(tmp_path):

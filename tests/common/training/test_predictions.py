@@ -115,7 +115,7 @@ def test_an_array_that_is_no_map_is_named(run, content):
             load(run, "a")
 
 
-def test_a_picture_that_declares_more_pixels_than_a_map_has_is_refused(run):
+def test_an_image_that_declares_more_pixels_than_a_map_has_is_refused(run):
     run.predictions.mkdir()
     _, content = cv2.imencode(".png", np.zeros((8, 8), np.uint8))
     header = bytearray(content.tobytes())
@@ -125,7 +125,7 @@ def test_a_picture_that_declares_more_pixels_than_a_map_has_is_refused(run):
         predictions.load_map(run, "1")
 
 
-def test_a_picture_that_is_no_map_is_named(run):
+def test_an_image_that_is_no_map_is_named(run):
     run.predictions.mkdir()
     for name, array in (
         ("colour", np.zeros((4, 4, 3), np.uint8)),

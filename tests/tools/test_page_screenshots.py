@@ -1,4 +1,4 @@
-"""The pictures of the page are made by a command that works."""
+"""The screenshots of the page are made by a command that works."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from common.files import PROJECT
 
 
 @pytest.mark.slow
-def test_a_picture_of_the_page_is_taken_without_a_network(tmp_path):
+def test_a_screenshot_of_the_page_is_taken_without_a_network(tmp_path):
     pytest.importorskip("playwright")
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         pytest.skip("no Chromium in PATH")
-    command = [sys.executable, "-m", "tools.page_pictures", "--kinds", "phone"]
+    command = [sys.executable, "-m", "tools.page_screenshots", "--kinds", "phone"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], cwd=PROJECT, capture_output=True, text=True
     )

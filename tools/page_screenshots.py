@@ -1,7 +1,7 @@
-"""Take pictures of the decision-support page in Chromium: light, dark, and on a phone.
+"""Take screenshots of the decision-support page in Chromium: light, dark, and on a phone.
 
-    .venv/bin/python -m tools.page_pictures --out docs --kinds light      # the one in the README
-    .venv/bin/python -m tools.page_pictures --run RUN_FOLDER --image IMAGE
+    .venv/bin/python -m tools.page_screenshots --out docs --kinds light      # the one in the README
+    .venv/bin/python -m tools.page_screenshots --run RUN_FOLDER --image IMAGE
 
 Without a run folder nothing is detected: a stand-in for the network answers with the outlines that
 a synthetic slice was drawn with. Playwright and Chromium are needed, as for the tests of the page.
@@ -30,7 +30,7 @@ from reproductions.brain_tumour_mask_rcnn.app.facts import Network
 from reproductions.brain_tumour_mask_rcnn.config import LOWEST_SCORE, PROFILES
 from reproductions.brain_tumour_mask_rcnn.detections import Detections
 
-MODULE = "tools.page_pictures"
+MODULE = "tools.page_screenshots"
 KINDS: Dict[str, dict] = {
     "light": {"viewport": {"width": 1200, "height": 900}},
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
@@ -42,12 +42,12 @@ MILLISECONDS = 120_000  # for anything in the browser
 
 @dataclass(frozen=True)
 class Options:
-    """Take pictures of the decision-support page."""
+    """Take screenshots of the decision-support page."""
 
     out: Path = Path("results/demo/page")
     """Folder for page-light.png and so on."""
     kinds: Tuple[Literal["light", "dark", "phone"], ...] = ("light", "dark", "phone")
-    """Which pictures."""
+    """Which screenshots."""
     language: Literal["en", "tr"] = "en"
     """Of the page."""
     run: Optional[Path] = None
@@ -101,7 +101,7 @@ def slice_with_most_tumours(folder: Path) -> Path:
 
 @exits_cleanly
 def main() -> None:
-    """Take the pictures."""
+    """Take the screenshots."""
     options = tyro.cli(Options, prog=f".venv/bin/python -m {MODULE}")
     with tempfile.TemporaryDirectory() as folder:
         drawn = slice_with_most_tumours(Path(folder) / "phantom")
@@ -117,7 +117,7 @@ def main() -> None:
 
 
 def photograph(address: str, image: Path, options: Options) -> None:
-    """Examine an image on the page at this address, and write the pictures."""
+    """Examine an image on the page at this address, and write the screenshots."""
     from playwright.sync_api import sync_playwright  # not at the top: the server needs none
 
     names = ("chromium", "chromium-browser", "google-chrome")

@@ -193,7 +193,7 @@ def test_a_jpeg_of_12_bits_is_named(encoded, refused):
 
 
 def test_a_file_of_more_bytes_than_are_read_at_once_is_refused(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr("common.imaging.picture.MOST_BYTES", 50)
+    monkeypatch.setattr("common.imaging.raster.MOST_BYTES", 50)
     refused(save(tmp_path / "a.png", RGB), "expected at most 50 bytes, except in a TIFF")
 
 
