@@ -19,7 +19,20 @@ import zipfile
 import zlib
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Set, cast
+from typing import (
+    IO,
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Set,
+    Tuple,
+    cast,
+)
 
 from common.errors import InputError
 from common.files import open_regular
@@ -39,6 +52,7 @@ _DAMAGE = (
     ValueError,  # numbers in headers that are none
     OverflowError,  # or beyond all sizes
 )
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the time of every member that `pack` writes
 _PACKINGS: Dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -79,6 +93,15 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 8 << 30, max_ratio: flo
                 if error.errno == errno.ENAMETOOLONG:
                     raise _refused(archive, member, "has too long a name for this disk") from None
                 raise
+
+
+def pack(target: Path | BinaryIO, members: Iterable[Tuple[str, bytes]]) -> None:
+    """Write a zip file of names and contents; equal members give equal bytes."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in members:
+            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 def check_zip_size(

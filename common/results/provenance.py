@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -25,10 +24,8 @@ from common.results import tables
 from common.training import runs
 from common.training.runs import Run
 
-KEPT = ("config.json", "split.json", "environment.json", "history.csv", "predictions.json")
 SUMS = "SHA256SUMS"
 MOST_PACKED_BYTES = 2 << 20  # of one run
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal predictions give equal files
 
 
 def first_seed(config: Any) -> bool:
@@ -102,7 +99,7 @@ def keep(
         config: of the (last) network.
     """
     for run in behind:
-        for kept in KEPT:
+        for kept in runs.RECORDS:
             if (run.folder / kept).exists():  # runs of an earlier version lack one
                 content = (run.folder / kept).read_bytes()
                 files.write_bytes(folder / "provenance" / run.folder.name / kept, content)
@@ -126,13 +123,9 @@ def _packed(behind: Sequence[Run], packing: Packing) -> bytes:
         else:
             packing.pack(behind, packed)
         paths = sorted(path for path in packed.predictions.rglob("*") if path.is_file())
+        names = [path.relative_to(packed.predictions).as_posix() for path in paths]
         content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for path in paths:
-                inside = path.relative_to(packed.predictions).as_posix()
-                member = zipfile.ZipInfo(inside, LONG_AGO)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(member, path.read_bytes())
+        archives.pack(content, zip(names, (path.read_bytes() for path in paths)))
     size = len(content.getvalue())
     if size > MOST_PACKED_BYTES:
         raise InputError(

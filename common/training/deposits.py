@@ -11,9 +11,8 @@ import hashlib
 import json
 import re
 import shutil
-import zipfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from common import files
 from common.datasets import archives, downloads
@@ -22,8 +21,6 @@ from common.training import runs, weights_files
 
 CARD = "MODEL_CARD.md"
 WEIGHTS = "weights.h5"
-NEEDED = ("config.json", "split.json", "environment.json", "history.csv", "predictions.json")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file can have
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
 _AGAIN = "ask its publisher for another"
 
@@ -50,22 +47,22 @@ def pack(run: Path, paper: str, card: str, target: Path, weights: bool = True) -
         InputError: the run is not finished, or a file of it is damaged.
     """
     _check(run)
-    names = [*NEEDED, *(["weights.h5"] if weights else [])]
+    names = [*runs.RECORDS, *(["weights.h5"] if weights else [])]
     predictions = sorted(path for path in (run / "predictions").rglob("*") if path.is_file())
     path = target / f"{paper}--{run.name}.zip"
     top = f"{paper}/{run.name}"
-    with files.atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        _add(archive, f"{top}/{CARD}", card.encode("utf-8"))
-        for source in [*(run / name for name in names), *predictions]:
-            name = source.relative_to(run).as_posix()
-            _add(archive, f"{top}/{name}", files.read_bytes(source, weights_files.MOST_BYTES))
+    sources = [*(run / name for name in names), *predictions]
+    with files.atomic_path(path) as partial:
+        archives.pack(partial, _members(run, top, card, sources))
     return Deposit(path, f"sha256:{files.sha256(path)}", path.stat().st_size)
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+def _members(run: Path, top: str, card: str, sources: List[Path]) -> Iterator[Tuple[str, bytes]]:
+    """Names and contents, one at a time: weights are large."""
+    yield f"{top}/{CARD}", card.encode("utf-8")
+    for source in sources:
+        content = files.read_bytes(source, weights_files.MOST_BYTES)
+        yield f"{top}/{source.relative_to(run).as_posix()}", content
 
 
 def fetch(
@@ -156,7 +153,7 @@ def _only_run(unpacked: Path) -> Path:
     if len(found) != 1:
         raise InputError(f"holds {len(found)} runs, expected one")
     folder = found[0]
-    allowed = {CARD, WEIGHTS, *NEEDED}
+    allowed = {CARD, WEIGHTS, *runs.RECORDS}
     for path in unpacked.rglob("*"):
         inside = path.relative_to(folder) if folder in path.parents else None
         known = inside and (inside.as_posix() in allowed or inside.parts[0] == "predictions")
@@ -167,7 +164,7 @@ def _only_run(unpacked: Path) -> Path:
 
 def _check(folder: Path) -> None:
     """Raise InputError unless this is a finished, undamaged run, with or without weights."""
-    for name in NEEDED:
+    for name in runs.RECORDS:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: no {name}, expected the folder of a finished training")
     run = runs.Run(folder, runs.read_json(folder / "config.json"))

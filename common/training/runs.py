@@ -27,6 +27,8 @@ from common.files import PROJECT
 if TYPE_CHECKING:
     import pandas  # commands that only read a configuration start without it
 
+# The small files of a run folder, which say everything about it but its weights and predictions.
+RECORDS = ("config.json", "split.json", "environment.json", "history.csv", "predictions.json")
 # The fields that a run folder is named after, where its configuration has them.
 NAMED = ("architecture", "encoder", "encoder_weights", "protocol", "profile", "precision", "seed")
 LIBRARIES = (

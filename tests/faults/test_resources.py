@@ -39,7 +39,7 @@ def keep_provenance(results_root):
     """Copy the small files of a run folder, which are not that small, beside the results."""
     folder = results_root / "run"
     folder.mkdir(exist_ok=True)
-    for name in provenance.KEPT:
+    for name in runs.RECORDS:
         (folder / name).write_text("a" * 5000)
     behind = [types.SimpleNamespace(folder=folder)]
     packing = provenance.Packing(provenance.no_seed)
@@ -79,7 +79,7 @@ def files_of_at_most(size):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_half_written(tmp_path, fails, kind):
-    kept = f"tnbc_linknet/provenance/run/{provenance.KEPT[0]}"
+    kept = f"tnbc_linknet/provenance/run/{runs.RECORDS[0]}"
     names = {"map": "old.png", "exact map": "old.npy", "classes": "old.png"}
     names["provenance"] = kept
     path = tmp_path / names.get(kind, f"old.{kind}")
