@@ -107,12 +107,17 @@ def _minutes(config: Any, folder: Path) -> tuple:
     """
     wanted = _comparable(asdict(config))
     earlier = []
+    devices = set()
     for path in sorted(folder.glob("*/config.json")):
         if _comparable(runs.read_json(path)) == wanted:
             lasted = _lasted(path.parent)
-            earlier += [lasted] if lasted else []
+            if lasted:
+                earlier.append(lasted)
+                devices.add(_device(path.parent))
     if earlier:
-        return statistics.median(earlier), "as earlier runs here"
+        # Which device this one gets only TensorFlow knows, whose start takes too long here.
+        places = ", ".join(sorted(filter(None, devices)))
+        return statistics.median(earlier), f"as earlier runs{places and f' on {places}'}"
     paper, cores = folder.name, _cores()
     for line in _committed():
         if (line["paper"], line["profile"]) == (paper, config.profile):
@@ -143,6 +148,12 @@ def _lasted(folder: Path) -> Optional[float]:
         return None
     lasted = (ended - began.timestamp()) / 60
     return lasted if 0 < lasted < math.inf else None
+
+
+def _device(folder: Path) -> str:
+    """What a run was trained on; empty where it noted nothing."""
+    sessions = runs.read_json(folder / "environment.json")["sessions"]
+    return str(sessions[0].get("device", ""))
 
 
 def _committed() -> List[Dict[str, str]]:

@@ -194,6 +194,21 @@ def test_soft_vote_is_the_papers_sum_against_half_the_number_of_models(tmp_path)
     np.testing.assert_array_equal(vote >= 0.5, maps.astype(np.float64).sum(axis=0) >= 1.5)
 
 
+def test_packed_maps_give_the_masks_of_each_network_and_of_their_vote(tmp_path):
+    maps = np.random.default_rng(0).random((2, 9, 9), np.float32)
+    maps[:, 0, 0] = 0.5, 0.5  # on the threshold
+    maps[:, 0, 1] = np.nextafter(np.float32(0.5), np.float32(0)), 0.5  # just below, in the mean
+    members = [Run(tmp_path / str(number), {}) for number in range(2)]
+    for member, probabilities in zip(members, maps):
+        member.save_split({"test": ["01_1"]})
+        predictions.save_map(member, "01_1", probabilities, exact=True)
+    for name, behind in (("one", members[:1]), ("both", members)):
+        packed = Run(tmp_path / name, {})
+        metrics.pack(behind, packed)
+        expected = metrics.soft_vote(behind, "01_1") >= 0.5
+        np.testing.assert_array_equal(predictions.load_map(packed, "01_1") >= 0.5, expected)
+
+
 def test_scores_are_aggregated_both_ways():
     big, small = np.zeros((2, 20, 20), bool)
     big[2:18, 2:18] = True

@@ -291,3 +291,13 @@ def test_a_header_of_an_impossible_length_is_a_damaged_archive(tmp_path):
     (tmp_path / "a.tar").write_bytes(content)
     with pytest.raises(InputError, match="damaged archive"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
+def test_a_packed_archive_is_unpacked_to_the_same_and_holds_no_time(tmp_path):
+    members = [("a/b.txt", b"one"), ("c.bin", bytes(5000))]
+    archives.pack(tmp_path / "a.zip", members)
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert [(name, (tmp_path / "out" / name).read_bytes()) for name, _ in members] == members
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert (tmp_path / "a.zip").stat().st_size < 1000

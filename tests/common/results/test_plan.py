@@ -29,7 +29,8 @@ def finished(folder, name, config, minutes):
     (run / "config.json").write_text(json.dumps({**asdict(config), "data": "x"}))
     ended = datetime.now(timezone.utc)
     began = (ended - timedelta(minutes=minutes)).isoformat(timespec="seconds")
-    (run / "environment.json").write_text(json.dumps({"sessions": [{"started": began}]}))
+    session = {"started": began, "device": "a GPU"}
+    (run / "environment.json").write_text(json.dumps({"sessions": [session]}))
     (run / "weights.h5").write_bytes(b"0" * 1_000_000)
     (run / "predictions.json").write_text("{}")
     os.utime(run / "predictions.json", (ended.timestamp(),) * 2)
@@ -54,7 +55,9 @@ def test_earlier_runs_here_say_more(folder):
     found = made(folder)
     assert (found.complete, found.resumed) == (["run0"], ["run1"])
     assert found.missing == ["run2", "run3"]
-    assert found.minutes == pytest.approx(36, abs=0.2) and found.source == "as earlier runs here"
+    assert (
+        found.minutes == pytest.approx(36, abs=0.2) and found.source == "as earlier runs on a GPU"
+    )
     assert found.needed == pytest.approx(3e6, rel=0.01)
 
 
@@ -94,3 +97,12 @@ def test_a_plan_neither_downloads_nor_leaves_anything(tmp_path, monkeypatch, cap
     out = capsys.readouterr().out
     assert stopped.value.code == 0 and "not here yet" in out and "plan: 2 to train" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_too_small_is_told(folder, monkeypatch, capsys):
+    plan.show(made(folder), folder, terminal=False)
+    assert "too little" not in capsys.readouterr().out
+    usage = plan.shutil.disk_usage(folder.parents[1])
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda place: usage._replace(free=1000))
+    plan.show(made(folder), folder, terminal=False)
+    assert "disk: too little; make room" in capsys.readouterr().out
