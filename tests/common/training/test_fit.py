@@ -199,9 +199,14 @@ def test_the_first_of_the_lowest_epochs_is_chosen(values, chosen):
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
     # A limit on the size of files stands in for the disk: the state does not fit, the small files
-    # do.
-    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))\n"
+    # do. It ends with the training, so that what measures coverage can write its own file.
+    limit = """
+import atexit, resource
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (largest, largest))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, largest))
+"""
     script = SCRIPT.replace("fit.fit(", limit + "fit.fit(")
     command = [sys.executable, "-c", script, str(tmp_path), "", "", "4"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
