@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 import pandas
@@ -61,7 +62,7 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
         lines.append(line)
     table = pandas.DataFrame(lines, columns=COLUMNS)
     path = request.results_root / paper.name / "leakage.csv"
-    _write(table, path)
+    _write(table, path, request.profile)
     _print(table)
     print(f"written: {path}")
 
@@ -96,10 +97,10 @@ def _scores(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataS
     return scores
 
 
-def _write(table: pandas.DataFrame, path) -> None:
+def _write(table: pandas.DataFrame, path: Path, profile: str) -> None:
     if path.exists():
         earlier = pandas.read_csv(path)
-        stays = earlier["profile"].ne(table["profile"].iloc[0])
+        stays = earlier["profile"].ne(profile)
         table = pandas.concat([earlier[stays], table])
     text = table.to_csv(index=False, float_format=f"%.{tables.DECIMALS}f", lineterminator="\n")
     files.write_text(path, text)

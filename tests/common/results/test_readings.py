@@ -10,7 +10,7 @@ import pytest
 from fake_paper import DATA, MEMBERS
 
 from common.published import schema
-from common.results import readings
+from common.results import readings, sweeps
 from common.results.experiment import Row
 
 
@@ -65,3 +65,19 @@ def test_a_reading_explains_a_table_if_it_reaches_all_numbers_at_once(paper, tmp
     readings.write(frame.assign(profile="paper"), path)
     readings.write(frame, path)
     assert pandas.read_csv(path)["profile"].value_counts().to_dict() == {"paper": 4, "quick": 4}
+
+
+def test_readings_are_shown_drawn_and_written(paper, request_, tmp_path, capsys):
+    rows = [MEMBERS[0]]
+    paper.targets["table1"].run(request_)  # its interval is the grey band of the figure
+    capsys.readouterr()
+    sweeps.show_readings(paper, "table1", rows, request_, DATA)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "A, Dice 0.80 0.7300 0.7300 0.7300 0 of 1" in told
+    assert "2 training readings are not trained yet: encoder_weights=none, batch_size=4" in told
+    sweeps.show_readings(paper, "table1", rows, replace(request_, train_readings=True), DATA)
+    assert "not trained yet" not in capsys.readouterr().out
+    folder = tmp_path / "results/fake"
+    table = pandas.read_csv(folder / "readings.csv").fillna({"reading": ""})
+    assert table["reading"].tolist() == ["", "encoder_weights=none", "batch_size=4"]
+    assert (folder / "readings-published-quick.png").read_bytes().startswith(b"\x89PNG")
