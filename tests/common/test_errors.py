@@ -1,7 +1,5 @@
 """How commands end: interrupted at any moment, and in foreign surroundings."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Servers on this machine that close, stall and lie, and manifests that cannot be read."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

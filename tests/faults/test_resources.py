@@ -1,7 +1,5 @@
 """Full and read-only disks, and too little memory."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -2,8 +2,6 @@
 commands write.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pathlib

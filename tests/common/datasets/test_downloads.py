@@ -1,7 +1,5 @@
 """Downloads from servers on this machine that break off, stall, lie and ask for patience."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import http.server
