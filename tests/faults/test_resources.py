@@ -213,8 +213,6 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from common.imaging import masks, reading
-from common.training import runs
-from common.imaging import reading
 from common.training import predictions, runs
 from common.errors import exits_cleanly
 
