@@ -1,7 +1,5 @@
 """What CONTRIBUTING.md says of the code: who imports whom, and no comprehension in another."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 

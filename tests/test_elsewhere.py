@@ -1,7 +1,5 @@
 """Colab, containers and Slurm, as far as a machine without them can tell."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

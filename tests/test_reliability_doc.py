@@ -1,7 +1,5 @@
 """The catalogue of faults names tests that exist, and enough of them."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """The way in: the Makefile, the locks and the set-up script, without installing anything."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

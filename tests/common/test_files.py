@@ -1,7 +1,5 @@
 """Reading what may be no file at all, and locks where the disk has none."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

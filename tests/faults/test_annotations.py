@@ -2,8 +2,6 @@
 two papers.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib

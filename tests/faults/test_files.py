@@ -1,7 +1,5 @@
 """Every kind of bad picture, given to the code of every paper that reads one."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib

@@ -1,7 +1,5 @@
 """What systems leave in folders of data, given to the check and to the loader of every paper."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """Full and read-only disks, and too little memory."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -215,8 +213,6 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from common.imaging import masks, reading
-from common.training import runs
-from common.imaging import reading
 from common.training import predictions, runs
 from common.errors import exits_cleanly
 

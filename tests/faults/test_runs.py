@@ -2,8 +2,6 @@
 commands write.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pathlib
@@ -139,21 +137,6 @@ def test_two_commands_that_begin_one_run_at_once_agree(tmp_path, monkeypatch):
     write = files.write_json
     monkeypatch.setattr(files, "write_json", overtaken)
     assert runs.Run(tmp_path, CONFIG).config == CONFIG
-
-
-def test_a_lock_that_is_no_file_is_named(tmp_path, fails):
-    run = runs.Run(tmp_path, CONFIG)
-    (tmp_path / ".lock").mkdir()
-    fails(lambda: run.locked().__enter__(), tmp_path / ".lock", "Is a directory")
-
-
-def test_runs_root_that_is_a_file_is_named(tmp_path, fails):
-    (tmp_path / "runs").write_text("")
-    fails(
-        lambda: runs.Run(tmp_path / "runs/tnbc/a", CONFIG),
-        tmp_path / "runs",
-        "put the expected file or folder there",
-    )
 
 
 def scores(protocol):

@@ -1,7 +1,5 @@
 """Settings that cannot be, and files of encoder weights that are none."""
 
-from __future__ import annotations
-
 import pathlib
 
 import h5py

@@ -1,7 +1,5 @@
 """Annotations as versions of VIA, and editors of text, save them."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

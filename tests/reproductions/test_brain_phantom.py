@@ -1,7 +1,5 @@
 """Synthetic brain MR slices with outlined tumours."""
 
-from __future__ import annotations
-
 import json
 
 import cv2

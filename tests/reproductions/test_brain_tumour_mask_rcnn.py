@@ -191,9 +191,12 @@ def test_a_star_shaped_polygon_has_the_area_of_the_shoelace_formula(points):
             {"a": {"filename": "1.jpg", "regions": [region([1, 2, 3], [1, 2])]}},
             r"1\.jpg, region 0: .*as many numbers",
         ),
-        (
-            {"a": {"filename": "1.jpg", "regions": [region([1, "x", 3], [1, 2, 3])]}},
-            r"region 0: .*as many numbers",
+        *(
+            (
+                {"a": {"filename": "1.jpg", "regions": [region([1, wrong, 3], [1, 2, 3])]}},
+                r"1\.jpg, region 0: .*as many numbers",
+            )
+            for wrong in ("x", 10**400)
         ),
         (
             {"a": {"filename": "1.jpg", "regions": [region([1], [1], "circle")]}},
@@ -260,12 +263,6 @@ def test_any_json_is_an_annotation_or_refused_in_one_line(tmp_path_factory, cont
             for part in found.values()
             for points in part
         )
-
-
-def test_numbers_beyond_all_bounds_are_refused(tmp_path):
-    entries = {"a": {"filename": "1.jpg", "regions": [region([1, 2, 10**400], [1, 2, 3])]}}
-    with pytest.raises(InputError, match=r"1\.jpg, region 0: expected as many numbers"):
-        annotation_files.read(write(tmp_path / "a.json", entries))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Synthetic histology in the layout of BreCaHAD."""
 
-from __future__ import annotations
-
 import json
 
 import cv2

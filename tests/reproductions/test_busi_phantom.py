@@ -1,7 +1,5 @@
 """Synthetic ultrasound in the layout of BUSI."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """The Configs of all papers, field by field: command line, differences and readings."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import replace
 from typing import Literal, Union

@@ -1,7 +1,5 @@
 """Publishing a run and fetching it: over a server on this machine, that behaves or does not."""
 
-from __future__ import annotations
-
 import contextlib
 import http.server
 import json

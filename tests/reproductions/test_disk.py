@@ -1,7 +1,5 @@
 """`medseg runs --prune` removes what no command needs, and nothing of a run in use."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

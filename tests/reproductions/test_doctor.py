@@ -1,7 +1,5 @@
 """`medseg doctor`: what is missing is told with its remedy and changes the exit code."""
 
-from __future__ import annotations
-
 import pytest
 
 from common.datasets import manifests

@@ -1,7 +1,5 @@
 """The synthetic data of every paper, made by one call."""
 
-from __future__ import annotations
-
 import importlib
 
 import pytest

@@ -1,7 +1,5 @@
 """Synthetic colonoscopy, as a folder and as MedSegBench packs it."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

@@ -2,8 +2,6 @@
 maps.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields
 

@@ -1,7 +1,5 @@
 """Synthetic histology in the layout of TNBC."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """All tables at once: each run is sent to the cluster once, and one failure stops nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from common.cli import Request

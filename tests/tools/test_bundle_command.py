@@ -2,8 +2,6 @@
 but few of them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The demonstration keeps what is there, and one at a time works in its folder."""
 
-from __future__ import annotations
-
 import pytest
 
 from common import files

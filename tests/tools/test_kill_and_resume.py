@@ -1,7 +1,5 @@
 """The kill loop, on something that behaves like a training and takes a second."""
 
-from __future__ import annotations
-
 import importlib
 import random
 import shutil

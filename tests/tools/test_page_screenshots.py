@@ -1,7 +1,5 @@
 """The screenshots of the page are made by a command that works."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

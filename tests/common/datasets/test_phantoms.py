@@ -1,7 +1,5 @@
 """What the synthetic images of all papers are built of, and the folder that is replaced whole."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Data sets made from published ones, tried on drawn images."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -7,8 +7,6 @@ vqdang/hover_net (metrics/stats_utils.py) gives for the same maps. Where their d
 the tests say how.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

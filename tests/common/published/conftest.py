@@ -1,7 +1,5 @@
 """Builders of small published tables for the tests of the audit."""
 
-from __future__ import annotations
-
 import pytest
 
 from common.published import audit, schema

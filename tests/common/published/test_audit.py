@@ -1,7 +1,5 @@
 """The audit of the papers finds what is known of them, says why, and needs no images."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

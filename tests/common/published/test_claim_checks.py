@@ -1,7 +1,5 @@
 """Claims are held against the printed numbers, and against what a test set can show."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

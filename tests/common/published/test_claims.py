@@ -1,7 +1,5 @@
 """Claims are read strictly, and those of the papers are what the papers conclude."""
 
-from __future__ import annotations
-
 import pytest
 
 from common.errors import InputError

@@ -1,7 +1,5 @@
 """The published tables hold what the papers print, retyped from the papers."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """A printed number stands for every number that rounds or truncates to it."""
 
-from __future__ import annotations
-
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Checks of one row call impossible only what no masks can give."""
 
-from __future__ import annotations
-
 import math
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 

@@ -1,7 +1,5 @@
 """How far test images move a score, against slow and closed forms."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

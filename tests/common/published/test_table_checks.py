@@ -1,7 +1,5 @@
 """Checks of tables against each other and against the data."""
 
-from __future__ import annotations
-
 import pytest
 
 from common.published.schema import Row

@@ -1,7 +1,5 @@
 """Checks of sets of tiles: their number, the part of them that was used, and filters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

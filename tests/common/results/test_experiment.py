@@ -1,7 +1,5 @@
 """The driver on a paper without TensorFlow: what is trained, scored, kept and refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What a command says before hours of work: from runs that lie there, or are as slow elsewhere."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import asdict, replace

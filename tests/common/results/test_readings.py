@@ -1,7 +1,5 @@
 """Readings of a paper without TensorFlow: trained, named as missing, reached and written."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import fake_paper

@@ -1,7 +1,5 @@
 """The stored table holds what the verdicts rest on, and every published number is judged once."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import itertools

@@ -1,7 +1,5 @@
 """Whatever is edited by hand, lost or doubled among the results is named."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import zipfile

@@ -1,7 +1,5 @@
 """Sums do not depend on memory that may be reused; upsampling has a gradient on every device."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """What is said of the NVIDIA driver, with a library that is not there or answers as it is told."""
 
-from __future__ import annotations
-
 import ctypes
 from types import SimpleNamespace
 

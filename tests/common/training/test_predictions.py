@@ -1,7 +1,5 @@
 """Predictions on disk: what a byte keeps of a probability, and what is refused."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

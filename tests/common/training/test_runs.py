@@ -1,6 +1,5 @@
 import hashlib
 import json
-import multiprocessing
 import subprocess
 from dataclasses import dataclass
 from typing import Tuple
@@ -21,36 +20,6 @@ def test_a_folder_belongs_to_one_configuration(tmp_path):
     ):
         runs.Run(tmp_path / "a", {"epochs": 21, "size": [8, 8], "rate": 0.1})
     assert json.loads((tmp_path / "a/config.json").read_text())["epochs"] == 20
-
-
-def test_a_damaged_config_is_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"epochs":')
-    with pytest.raises(InputError, match=r"config\.json: not valid JSON"):
-        runs.Run(tmp_path, {})
-
-
-def _hold(folder, ready, release):
-    with runs.Run(folder, {}).locked():
-        ready.set()
-        release.wait(20)
-
-
-def test_two_processes_cannot_work_in_one_folder(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(tmp_path, ready, release))
-    other.start()
-    try:
-        assert ready.wait(20)
-        with pytest.raises(InputError, match="in use by another process"), runs.Run(
-            tmp_path, {}
-        ).locked():
-            pass
-    finally:
-        other.kill()
-        other.join()
-    with runs.Run(tmp_path, {}).locked():  # a killed process holds nothing
-        pass
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Weights files that point elsewhere, declare too much, hold what is no number, or are damaged."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

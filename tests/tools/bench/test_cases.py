@@ -2,8 +2,6 @@
 they are.
 """
 
-from __future__ import annotations
-
 import contextlib
 
 import numpy as np
