@@ -143,7 +143,7 @@ def why_none() -> str:
     if _unusable:
         return f"a CUDA library fails: {_unusable}; `make setup GPU=1` installs them all"
     found = driver.look()
-    if found.cards and not _wheels().is_dir():
+    if found.cards and not found.problem and not _wheels().is_dir():
         return "`make setup GPU=1` installs the CUDA libraries"
     return found.problem
 
