@@ -105,6 +105,18 @@ def finish(jobs: Sequence[Job], cluster: str) -> None:
         raise RunsFailed(f"{count}, the first of them {failures[0]}")
 
 
+def workers(cluster: str) -> int:
+    """How many runs a cluster does at a time, as far as it can be told now.
+
+    Raises:
+        InputError: there is no such cluster, or its machines differ from this one.
+    """
+    if cluster.isdigit() and int(cluster):
+        return int(cluster)
+    with _client(cluster) as client:
+        return sum(client.nthreads().values())
+
+
 @contextlib.contextmanager
 def _client(cluster: str) -> Iterator[distributed.Client]:
     """Connect to a scheduler, or start workers on this machine; leave them again at the end."""
