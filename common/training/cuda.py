@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import sysconfig
@@ -47,7 +48,9 @@ def prepare() -> None:
 
     Call it before TensorFlow is imported. Variables that the user has set stay as they are.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") == "2":
+        # Several trainings in one process trace their networks anew; that is no fault.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     wheels = _wheels()
     if not (wheels.is_dir() and driver.is_there()):
         return
