@@ -38,7 +38,8 @@ LEAST_MEMORY = 2 << 30  # bytes; the largest training was measured at 4 GiB
 GOOD_MEMORY = 6 << 30
 LEAST_DISK = 1 << 30
 GOOD_DISK = 20 << 30
-PROBE_SECONDS = 600  # a new card's kernels are translated first
+PROBE_SECONDS = 600
+TRANSLATING = 4  # times as long, where the driver translates all kernels first
 SHOWN = 100  # characters of an error
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
@@ -213,10 +214,6 @@ def tensorflow() -> Iterator[Finding]:
     yield OK, f"{probe['version']}, starts in {probe['seconds']:.0f} s"
     for device, text in probe["devices"].items():
         yield (OK if text.startswith("right") else MISSING), f"five operations on {device}: {text}"
-    for card in probe["cards"]:
-        slow = cuda.slow_start({"device_name": card[0], "compute_capability": tuple(card[1])})
-        if slow:
-            yield NOTE, slow
     if not probe["cards"]:
         yield from _no_gpu(probe["libraries"])
 
@@ -239,13 +236,24 @@ def gpu() -> Iterator[Finding]:
         capability = ".".join(map(str, card.capability))
         size = f"{card.memory / 2**30:.0f} GiB"
         yield OK, f"{card.name}, {size}, compute capability {capability}, CUDA up to {version}"
+        if _slow(card):
+            yield NOTE, _slow(card)
+    if found.problem:
+        yield NOTE, found.problem
+        return
     for library, place in cuda.libraries():
         try:
             ctypes.CDLL(str(place or library))
         except OSError as error:
             yield NOTE, f"the first library that fails: {error}; make setup GPU=1 installs all"
             return
-    yield OK, f"{len(cuda.LIBRARIES)} CUDA libraries, from {cuda.libraries()[0][1] or 'the system'}"
+    place = cuda.libraries()[0][1]
+    origin = place.parents[2] if place else "the system"
+    yield OK, f"{len(cuda.LIBRARIES)} CUDA libraries, from {origin}"
+
+
+def _slow(card: driver.Card) -> str:
+    return cuda.slow_start({"device_name": card.name, "compute_capability": card.capability})
 
 
 PROBE = """
@@ -292,6 +300,8 @@ print("FOUND" + json.dumps(found))
 def _probe() -> Dict[str, Any]:
     """What TensorFlow finds, or {"problem": why it does not start}."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    slow = any(map(_slow, driver.look().cards))
+    seconds = PROBE_SECONDS * (TRANSLATING if slow else 1)
     try:
         ended = subprocess.run(
             [sys.executable, "-c", PROBE],
@@ -300,10 +310,10 @@ def _probe() -> Dict[str, Any]:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PROBE_SECONDS,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        return {"problem": f"nothing within {PROBE_SECONDS} s"}
+        return {"problem": f"nothing within {seconds} s"}
     found = re.search("^FOUND(.+)", ended.stdout, re.MULTILINE)
     if not found:
         said = ended.stderr.strip().rpartition("\n")[2]

@@ -65,6 +65,9 @@ find_python() {
   done < <(
     printf '%s\n' python3.10 python3.9 python3.8 python3
     printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python | sort -rV
+    for version in 3.10 3.9 3.8; do # those that uv has downloaded for others
+      UV_PYTHON_DOWNLOADS=never uv python find --system $version </dev/null 2>/dev/null || :
+    done
   )
   [ -z "$second" ] || "$second" -c 'import sys; print(sys.executable)'
 }
@@ -87,6 +90,7 @@ fi
 
 [ "$(uname -s) $(uname -m)" != "Darwin arm64" ] ||
   fail "TensorFlow 2.9 lacks packages for Apple silicon (arm64): run this in Docker, with --platform linux/amd64"
+case $(uname -s) in Linux | Darwin) ;; *) fail "Linux or macOS is needed: on Windows, run this in WSL" ;; esac
 [ "$(uname -m)" = x86_64 ] || fail "TensorFlow 2.9 exists for x86-64 processors only, and this is $(uname -m)"
 # A second set-up of this folder at the same time waits for the first. Some network disks have no such locks.
 exec 9<requirements/setup.sh
@@ -155,37 +159,46 @@ except OSError as error: sys.exit(str(error))' "$1" "$2"
 }
 
 install_uv() { # with the Python $1, which may be none; .venv is made with the Python $2
-  local locked
+  local locked way
   read -r locked _ <requirements/uv.txt
   [ -x $uv ] && [ "$($uv --version 2>/dev/null | cut -d ' ' -f 2)" = "${locked#uv==}" ] && return
   say "uv, which installs the rest, into .venv/tools"
-  if [ -n "$1" ] && has "$1" ensurepip; then
-    [ -x .venv/tools/bin/python ] || "$1" -m venv .venv/tools
-    .venv/tools/bin/python -m pip install "${pip_options[@]}" -r requirements/uv.txt ||
-      fail "pip could not install uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
-  elif has_uv; then
-    install_uv_by uv "$2"
-  elif [ -n "$1" ] && has "$1" pip; then
-    "$1" -m pip install "${pip_options[@]}" --upgrade --target .venv/tools -r requirements/uv.txt ||
-      fail "pip could not install uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
-  else
-    local folder=.venv/archive
-    mkdir -p $folder
-    fetch "$archive_url" $folder/uv.tar.gz "$1" || fail "uv could not be downloaded (the reason is above); $venv_or_uv"
-    [ "$(sha256sum <$folder/uv.tar.gz)" = "$archive_sha256  -" ] ||
-      fail "what came from $archive_url is not the uv expected; $venv_or_uv"
-    tar -xzf $folder/uv.tar.gz -C $folder
-    install_uv_by $folder/$archive/uv "$2"
-    rm -rf $folder
-  fi
+  for way in uv_by_venv uv_by_uv uv_by_pip uv_by_archive; do
+    ! $way "$1" "$2" || return 0
+  done
+  fail "uv could not be installed (the reasons are above): a first set-up needs the network, or BUNDLE=folder; else $venv_or_uv"
 }
 
-install_uv_by() { # by the uv $1, in .venv, made with the Python $2
-  "$1" venv --quiet --allow-existing --python "$2" .venv ||
-    fail "uv could not make .venv with Python $2 (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
-  "$1" pip install --quiet --python .venv/bin/python --target .venv/tools --no-deps --require-hashes \
-    "${from_bundle[@]+"${from_bundle[@]}"}" -r requirements/uv.txt ||
-    fail "$1 could not install the locked uv (its reason is above); a first set-up needs the network, or BUNDLE=folder"
+fail_for_python() {
+  fail "uv could not make .venv with Python $1 (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
+}
+
+# Each returns 1 where it is not possible, or has failed and has said why; the next one is tried then.
+uv_by_venv() {
+  [ -n "$1" ] && has "$1" ensurepip || return 1
+  [ -x .venv/tools/bin/python ] || "$1" -m venv .venv/tools &&
+    .venv/tools/bin/python -m pip install "${pip_options[@]}" -r requirements/uv.txt
+}
+
+uv_by_uv() { # the one in PATH, or $3
+  local by=${3:-uv}
+  "$by" --version </dev/null >/dev/null 2>&1 || return 1
+  "$by" venv --quiet --allow-existing --python "$2" .venv || fail_for_python "$2"
+  "$by" pip install --quiet --python .venv/bin/python --target .venv/tools --no-deps --require-hashes \
+    "${from_bundle[@]+"${from_bundle[@]}"}" -r requirements/uv.txt
+}
+
+uv_by_pip() {
+  [ -n "$1" ] && has "$1" pip || return 1
+  "$1" -m pip install "${pip_options[@]}" --upgrade --target .venv/tools -r requirements/uv.txt
+}
+
+uv_by_archive() {
+  local folder=.venv/archive
+  can_fetch "$1" && mkdir -p $folder && fetch "$archive_url" $folder/uv.tar.gz "$1" || return 1
+  [ "$(sha256sum <$folder/uv.tar.gz)" = "$archive_sha256  -" ] ||
+    fail "what came from $archive_url is not the uv expected; $venv_or_uv"
+  tar -xzf $folder/uv.tar.gz -C $folder && uv_by_uv "$1" "$2" $folder/$archive/uv && rm -rf $folder
 }
 
 if [ -e .venv/.ready ] && suitable .venv/bin/python; then
@@ -216,8 +229,7 @@ else
   mkdir .venv
   printf '%s\n' "${locks[@]}" >.venv/.locks
   install_uv "$helper" "$python"
-  $uv venv --quiet --allow-existing --python "$python" .venv ||
-    fail "uv could not make .venv with Python $python (its reason is above); install Python 3.10, or name one with PYTHON=FILE"
+  $uv venv --quiet --allow-existing --python "$python" .venv || fail_for_python "$python"
 fi
 
 say "packages of ${locks[*]} into .venv"

@@ -398,6 +398,28 @@ def test_without_ensurepip_and_uv_pip_installs_into_the_tools(stubs, tmp_path):
     )
 
 
+def test_where_one_way_to_uv_fails_the_next_is_tried(stubs, tmp_path):
+    broken = Path(interpreter(tmp_path / "bin/python3.10", (3, 10)))
+    refusal = '[ "$1" != -m ] || { echo "No module named pyexpat" >&2; exit 1; }'
+    broken.write_text(broken.read_text().replace("\n", f"\n{refusal}\n", 1))
+    result, calls = stubs()
+    assert result.returncode == 1 and not calls
+    assert result.stderr.count("pyexpat") == 1 and "error: uv could not be" in result.stderr
+    put_uv(tmp_path)
+    result, calls = stubs()
+    assert result.returncode == 0 and any("--target .venv/tools" in call for call in calls)
+
+
+def test_a_python_that_uv_has_downloaded_before_is_found(sandbox, tmp_path):
+    fetched = interpreter(tmp_path / "share/uv/python3.10", (3, 10))
+    script(
+        tmp_path / "bin/uv",
+        f'#!/bin/sh\n[ "$UV_PYTHON_DOWNLOADS $*" = "never python find --system 3.10" ] &&\n'
+        f"  echo {fetched}\n",
+    )
+    assert sandbox("--find-python").stdout == f"{fetched}\n"
+
+
 @pytest.mark.parametrize("right", [False, True])
 def test_with_nothing_else_uv_is_downloaded_and_checked(stubs, tmp_path, right):
     interpreter(tmp_path / "bin/python3.12", (3, 12), has_venv=False)
@@ -430,6 +452,12 @@ def test_a_python_that_cannot_get_uv_is_refused_in_one_line(sandbox, tmp_path):
     result = sandbox()
     assert result.returncode == 1 and "neither venv nor pip" in result.stderr
     assert result.stderr.count("\n") == 1 and not (tmp_path / "project/.venv").exists()
+
+
+def test_windows_is_told_of_wsl(sandbox, tmp_path):
+    script(tmp_path / "bin/uname", '#!/bin/sh\n[ "$1" = -s ] && echo MINGW64_NT || echo x86_64\n')
+    result = sandbox()
+    assert result.returncode == 1 and re.fullmatch("error: .*Windows.*WSL\n", result.stderr)
 
 
 def test_apple_silicon_is_told_of_docker(sandbox, tmp_path):

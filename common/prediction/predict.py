@@ -65,6 +65,7 @@ def run(paper: str, options: Options, load: Load, partners: finished_runs.Partne
     caption = f"{predictor.title}, protocol {value.protocol}, profile {value.profile}. {worth.USE}"
     writing = Writing(options.out, caption, value.warning, journal, options.save_probabilities)
     batch = _Batch(predictor, options, writing)
+    about["left"] = len(items)
     record.write(options.out, about, batch.counts, [])
     try:
         batch.predict(items)
@@ -73,6 +74,7 @@ def run(paper: str, options: Options, load: Load, partners: finished_runs.Partne
         raise
     finally:
         journal.write_tables(f"{predictor.title}; {value.warning or worth.USE}")
+        about["left"] = len(items) - batch.done
         record.write(options.out, about, batch.counts, batch.failures)
     batch.summarise()
 
@@ -86,6 +88,7 @@ class _Batch:
         self.counts = {"predicted": 0, "skipped": 0, "failed": 0}
         self.failures: List[str] = []
         self.taken: Dict[str, Item] = {}
+        self.done = 0
 
     def predict(self, items: Sequence[Item]) -> None:
         with tqdm(items, unit="image", disable=None, dynamic_ncols=True) as bar:
@@ -94,6 +97,7 @@ class _Batch:
                     self._file(item)
                 except InputError as error:
                     self._fail(str(error))
+                self.done += 1
 
     def summarise(self) -> None:
         """Say what was done; end with exit code 1 if an image failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
@@ -14,6 +15,7 @@ from common.imaging.listing import result_name, shown
 from common.imaging.reading import LoadedImage
 
 LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
+PART = ".part.json"  # end of a list that divides a folder: paths, and the names of their results
 
 
 class Item(NamedTuple):
@@ -42,7 +44,10 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
         InputError: a list cannot be read, or a folder has no image of this pattern.
     """
     for path in inputs:
-        if path.suffix.lower() in LISTS and path.is_file():
+        if path.name.endswith(PART):
+            for file, name in json.loads(path.read_text("utf-8")):
+                yield Item(Path(file), name)
+        elif path.suffix.lower() in LISTS and path.is_file():
             yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))
         elif path.is_dir():
             found = listing.images(path, pattern)

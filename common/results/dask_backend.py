@@ -44,6 +44,10 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
+class RunsFailed(InputError):
+    """Some runs have failed; the others are complete."""
+
+
 class Job(NamedTuple):
     """A command that completes a run folder, or resumes it."""
 
@@ -63,7 +67,8 @@ def finish(jobs: Sequence[Job], cluster: str) -> None:
         cluster: a number of workers on this machine, or the address of a Dask scheduler.
 
     Raises:
-        InputError: there is no such cluster, its machines differ from this one, or jobs failed.
+        InputError: there is no such cluster, or its machines differ from this one.
+        RunsFailed: some of the jobs have failed.
     """
     import cloudpickle
     from distributed import as_completed
@@ -97,7 +102,19 @@ def finish(jobs: Sequence[Job], cluster: str) -> None:
             print(line, flush=True)
     if failures:
         count = f"{len(failures)} of {len(jobs)} runs failed"
-        raise InputError(f"{count}, the first of them {failures[0]}")
+        raise RunsFailed(f"{count}, the first of them {failures[0]}")
+
+
+def workers(cluster: str) -> int:
+    """How many runs a cluster does at a time, as far as it can be told now.
+
+    Raises:
+        InputError: there is no such cluster, or its machines differ from this one.
+    """
+    if cluster.isdigit() and int(cluster):
+        return int(cluster)
+    with _client(cluster) as client:
+        return sum(client.nthreads().values())
 
 
 @contextlib.contextmanager

@@ -131,6 +131,15 @@ class Target:
     recount: Optional[Callable[[Request], List[Tuple[tables.Score, tables.Conditions]]]] = None
 
 
+def _stop_before_work(request: Request) -> None:
+    """End a command that trains nothing where only its runs are asked for."""
+    if _collected is not None:
+        raise Collected
+    if request.plan:
+        print("plan: no runs")
+        raise SystemExit(0)
+
+
 def by_image(table: pandas.DataFrame, config: Any) -> Sequence[Any]:
     """The unit of the bootstrap, per line of the scores: each image for itself."""
     return table["id"]
@@ -149,6 +158,9 @@ def no_more_scores(runs: Sequence[Run], config: Any, data_set: DataSet) -> Dict[
 def nothing(config: Any, data_set: DataSet) -> Sequence[str]:
     """No differences besides those of given settings."""
     return ()
+
+
+Asked = Sequence[Tuple[Sequence[Row], Request]]  # rows, each under its own request
 
 
 @dataclass(frozen=True)
@@ -220,6 +232,7 @@ class Paper:
                 return [_counted(one, data_set) for one in count(request, data_set)]
 
             def run(request: Request) -> None:
+                _stop_before_work(request)
                 _, settled = self._settle(request) if needs_data else (None, request)
                 self._publish(count.__name__, recount(settled), settled)
 
@@ -296,6 +309,7 @@ class Paper:
         """Declare any other command on the data."""
 
         def run(request: Request) -> None:
+            _stop_before_work(request)
             data_set, request = self._settle(request)
             function(request, data_set)
 
@@ -336,23 +350,26 @@ class Paper:
         settings.check(scoring)
         return scoring
 
-    def train(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> List[Trained]:
-        """Train what is missing and give the rows of every protocol and seed, complete."""
-        planned = list(self._planned(rows, request))
-        wanted: Dict[str, Any] = {}
-        for _, networks in planned:
-            for config, _, _ in networks:
-                wanted.setdefault(self.trainer.run_id(config, data_set), config)
+    def train(
+        self, rows: Sequence[Row], request: Request, data_set: DataSet, more: Asked = ()
+    ) -> List[Trained]:
+        """Train what is missing and give the rows of every protocol and seed, complete.
+
+        The runs of `more` are wanted next: a plan counts them, and a cluster trains them alongside.
+        """
+        wanted = self._wanted([(rows, request)], data_set)
+        together = self._wanted([(rows, request), *more], data_set)
         folder = request.runs_root / self.name
-        planned_runs = plan.make(wanted, folder, request)
+        planned_runs = plan.make(together, folder, request)
         hours = planned_runs.to_do and request.profile != "smoke" and _collected is None
         if request.plan or hours:
             plan.show(planned_runs, folder)
         if request.plan:
             raise SystemExit(0)
+        self._send(together, request)
         finished = self._complete(wanted, request, data_set)
         trained = []
-        for row, networks in planned:
+        for row, networks in self._planned(rows, request):
             names = [self.trainer.run_id(config, data_set) for config, _, _ in networks]
             behind = tuple(finished[name] for name in names)
             trained.append(Trained(row, *networks[-1], behind))
@@ -360,12 +377,18 @@ class Paper:
 
     def is_trained(self, rows: Sequence[Row], request: Request, data_set: DataSet) -> bool:
         """Whether all runs behind the rows are complete."""
-        for _, networks in self._planned(rows, request):
-            for config, _, _ in networks:
-                name = self.trainer.run_id(config, data_set)
-                if not runs.is_complete(request.runs_root / self.name / name):
-                    return False
-        return True
+        folder = request.runs_root / self.name
+        wanted = self._wanted([(rows, request)], data_set)
+        return all(runs.is_complete(folder / name) for name in wanted)
+
+    def _wanted(self, asked: Asked, data_set: DataSet) -> Dict[str, Any]:
+        """Give the Configs of the runs behind rows by the names of their folders, each once."""
+        wanted: Dict[str, Any] = {}
+        for rows, request in asked:
+            for _, networks in self._planned(rows, request):
+                for config, _, _ in networks:
+                    wanted.setdefault(self.trainer.run_id(config, data_set), config)
+        return wanted
 
     def _planned(
         self, rows: Sequence[Row], request: Request
@@ -379,9 +402,8 @@ class Paper:
                     networks = [self.configs(one, request, protocol, seed) for one in row.networks]
                     yield row, networks
 
-    def _complete(
-        self, wanted: Mapping[str, Any], request: Request, data_set: DataSet
-    ) -> Dict[str, Run]:
+    def _send(self, wanted: Mapping[str, Any], request: Request) -> None:
+        """Note runs while collecting, or complete them on the cluster if there is one."""
         root = request.runs_root / self.name
         jobs = [
             dask_backend.Job(name, self._words(config, request), root / name)
@@ -390,8 +412,13 @@ class Paper:
         if _collected is not None:
             _collected.update({job.folder.resolve(): job for job in jobs})
             raise Collected
-        if request.cluster:
-            dask_backend.finish(jobs, request.cluster)
+        missing = [job for job in jobs if not runs.is_complete(job.folder)]
+        if request.cluster and missing:
+            dask_backend.finish(missing, request.cluster)
+
+    def _complete(
+        self, wanted: Mapping[str, Any], request: Request, data_set: DataSet
+    ) -> Dict[str, Run]:
         finished = {}
         for number, (name, config) in enumerate(wanted.items(), start=1):
             if not request.cluster:

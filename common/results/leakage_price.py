@@ -22,7 +22,7 @@ from common import files
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.results import intervals, tables, terminal
-from common.results.experiment import Paper, Row
+from common.results.experiment import Paper, Row, Trained
 
 COLUMNS = (
     "row",
@@ -44,11 +44,13 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
     paired = hasattr(paper.trainer.profiles["paper"], "leakage")
     if paired:
         request = replace(request, protocol="published")
-        with_leak = _scores(paper, _with(rows, "leakage", "with"), request, data_set)
-        without = _scores(paper, _with(rows, "leakage", "without"), request, data_set)
+        leaky = (_with(rows, "leakage", "with"), request)
+        clean = (_with(rows, "leakage", "without"), request)
     else:
-        with_leak = _scores(paper, rows, replace(request, protocol="published"), data_set)
-        without = _scores(paper, rows, replace(request, protocol="corrected"), data_set)
+        leaky = (rows, replace(request, protocol="published"))
+        clean = (rows, replace(request, protocol="corrected"))
+    with_leak = _scores(paper, paper.train(*leaky, data_set, [clean]), data_set)
+    without = _scores(paper, paper.train(*clean, data_set), data_set)
     lines = []
     for (row, metric), values in with_leak.items():
         others = without.get((row, metric), {})
@@ -87,9 +89,9 @@ def _with(rows: Sequence[Row], name: str, value: str) -> List[Row]:
     return [replace(row, fixed={**row.fixed, name: value}) for row in rows]
 
 
-def _scores(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet) -> BySeed:
+def _scores(paper: Paper, rows: Sequence[Trained], data_set: DataSet) -> BySeed:
     scores: BySeed = {}
-    for trained in paper.train(rows, request, data_set):
+    for trained in rows:
         table = paper.score(trained, data_set)
         for metric, value in paper.summarise(table, trained.config).items():
             by_seed = scores.setdefault((trained.row.id, metric), {})

@@ -20,7 +20,7 @@ from common import files
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.published.schema import PublishedTable
-from common.results import tables
+from common.results import dask_backend, tables
 from common.results.experiment import Paper, Row, Trained
 from common.training import cuda, settings
 
@@ -100,8 +100,8 @@ def sweep(
 ) -> Tuple[Values, List[str]]:
     """Collect the values of all readings by (row, metric, reading, kind, protocol), then seed.
 
-    With `train`, training readings are trained where they are missing; without, those that are
-    there are taken, and the second result names those that are not.
+    With `train`, training readings are trained where they are missing, on a cluster all at once;
+    without, those that are there are taken. The second result names those that are not there.
     """
     values: Values = {}
     missing: List[str] = []
@@ -112,17 +112,21 @@ def sweep(
             key = (trained.row.id, metric, reading, kind, config.protocol)
             values.setdefault(key, {})[config.seed] = float(value)
 
-    for trained in paper.train(rows, request, data_set):
+    alternatives = _alternatives(paper, rows, request)
+    more = list(alternatives.values()) if train else []
+    try:
+        defaults = paper.train(rows, request, data_set, more)
+    except dask_backend.RunsFailed as error:
+        if not paper.is_trained(rows, request, data_set):
+            raise
+        print(f"{error}; without the readings of those that failed")
+        defaults = paper.train(rows, request, data_set)
+    for trained in defaults:
         for reading, scores in evaluation_values(paper, trained, data_set):
             add(trained, reading, "evaluation", scores)
-    alternatives: Dict[str, List[Row]] = {}
-    for row in rows:
-        for name in training_alternatives(paper, row, request):
-            alternatives.setdefault(name, []).append(row)
-    for name, concerned in alternatives.items():
-        asked = ",".join(filter(None, (_without(request.reading, name), name)))
-        other = _without_shorthand(replace(request, reading=asked), name)
-        if not train and not paper.is_trained(concerned, other, data_set):
+    for name, (concerned, other) in alternatives.items():
+        trains_here = train and not request.cluster
+        if not trains_here and not paper.is_trained(concerned, other, data_set):
             missing.append(name)
             continue
         try:
@@ -134,6 +138,21 @@ def sweep(
             scores = paper.summarise(paper.score(trained, data_set), trained.config)
             add(trained, paper.reading_of(trained), "training", scores)
     return values, missing
+
+
+def _alternatives(
+    paper: Paper, rows: Sequence[Row], request: Request
+) -> Dict[str, Tuple[List[Row], Request]]:
+    """Give the rows that each training reading concerns, and the request that trains it."""
+    concerned: Dict[str, List[Row]] = {}
+    for row in rows:
+        for name in training_alternatives(paper, row, request):
+            concerned.setdefault(name, []).append(row)
+    alternatives = {}
+    for name, some in concerned.items():
+        asked = ",".join(filter(None, (_without(request.reading, name), name)))
+        alternatives[name] = (some, _without_shorthand(replace(request, reading=asked), name))
+    return alternatives
 
 
 def _without(reading: str, name: str) -> str:

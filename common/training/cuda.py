@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import sysconfig
@@ -47,7 +48,9 @@ def prepare() -> None:
 
     Call it before TensorFlow is imported. Variables that the user has set stay as they are.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") == "2":
+        # Several trainings in one process trace their networks anew; that is no fault.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     wheels = _wheels()
     if not (wheels.is_dir() and driver.is_there()):
         return
@@ -143,7 +146,7 @@ def why_none() -> str:
     if _unusable:
         return f"a CUDA library fails: {_unusable}; `make setup GPU=1` installs them all"
     found = driver.look()
-    if found.cards and not _wheels().is_dir():
+    if found.cards and not found.problem and not _wheels().is_dir():
         return "`make setup GPU=1` installs the CUDA libraries"
     return found.problem
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 from typing import List, NamedTuple, Optional, Tuple
 
 LIBRARY = "libcuda.so.1"
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
 _NAME_BYTES = 256
+OLDEST_CUDA = (11, 0)  # that runs TensorFlow 2.9's libraries
 
 
 class Card(NamedTuple):
@@ -20,7 +22,7 @@ class Card(NamedTuple):
 
 
 class Driver(NamedTuple):
-    """The cards, or why none can be used; `problem` is "" where there is no driver at all."""
+    """The cards, and why they cannot be used; `problem` is "" where there is no driver at all."""
 
     cards: Tuple[Card, ...] = ()
     cuda: Optional[Tuple[int, int]] = None  # the newest CUDA that it runs
@@ -46,10 +48,19 @@ def look() -> Driver:
     library.cuDriverGetVersion(ctypes.byref(number))
     cuda = (number.value // 1000, number.value % 1000 // 10)
     status = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(number))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if chosen is None else f"; CUDA_VISIBLE_DEVICES={chosen} may hide the card"
     if status:
-        return Driver((), cuda, f"the NVIDIA driver refuses: {_reason(library, status)}")
-    cards = [_card(library, index) for index in range(number.value)]
-    return Driver(tuple(cards), cuda, "" if cards else "the NVIDIA driver names no card")
+        return Driver((), cuda, f"the NVIDIA driver refuses: {_reason(library, status)}{hidden}")
+    cards = tuple(_card(library, index) for index in range(number.value))
+    if not cards:
+        return Driver((), cuda, f"the NVIDIA driver names no card{hidden}")
+    problem = ""
+    if cuda < OLDEST_CUDA:
+        problem = (
+            f"the NVIDIA driver runs CUDA up to {cuda[0]}.{cuda[1]}, 11.0 is needed: update it"
+        )
+    return Driver(cards, cuda, problem)
 
 
 def _load() -> Tuple[Optional[ctypes.CDLL], str]:

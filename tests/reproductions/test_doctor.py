@@ -69,13 +69,29 @@ def test_a_tensorflow_that_does_not_start_is_told(monkeypatch, probe, told):
     assert level == doctor.MISSING and told in text and "make setup" in text
 
 
-def test_the_first_library_that_fails_is_quoted(monkeypatch):
-    card = driver.Card("H100", (9, 0), 80 << 30)
-    monkeypatch.setattr(driver, "look", lambda: driver.Driver((card,), (12, 4)))
+H100 = driver.Card("H100", (9, 0), 80 << 30)
+
+
+def test_a_card_is_described_and_the_first_library_that_fails_is_quoted(monkeypatch):
+    monkeypatch.setattr(driver, "look", lambda: driver.Driver((H100,), (12, 4)))
     monkeypatch.setattr(cuda, "LIBRARIES", ("x/lib/libnothing.so.1",))
     findings = list(doctor.gpu())
     assert findings[0] == (doctor.OK, "H100, 80 GiB, compute capability 9.0, CUDA up to 12.4")
-    assert findings[1][0] == doctor.NOTE and "libnothing.so.1" in findings[1][1]
+    assert findings[1][0] == doctor.NOTE and "half an hour at most" in findings[1][1]
+    assert findings[2][0] == doctor.NOTE and "libnothing.so.1" in findings[2][1]
+
+
+def test_what_is_wrong_with_the_driver_comes_before_the_libraries(monkeypatch):
+    monkeypatch.setattr(driver, "look", lambda: driver.Driver((H100,), (10, 2), "update it"))
+    assert [text for _, text in doctor.gpu()][2:] == ["update it"]
+
+
+def test_a_card_whose_kernels_are_translated_is_waited_for(monkeypatch):
+    monkeypatch.setattr(driver, "look", lambda: driver.Driver((H100,), (12, 4)))
+    monkeypatch.setattr(doctor, "PROBE", "while True: pass")
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.25)
+    [(_, text)] = doctor.tensorflow()
+    assert "nothing within 1.0 s" in text
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import pytest
 
 from common.cli import Request
 from common.errors import InputError
+from common.results.dask_backend import RunsFailed
 from common.results.experiment import Target
 from reproductions.polyp_unet import phantom
 from tools import all as everything
@@ -34,6 +35,23 @@ def test_runs_that_tables_share_are_sent_once(request_, monkeypatch, capsys):
     before = len(sent)
     everything.train_all(request_)
     assert len(sent) == 2 * before - 1
+
+
+def test_what_a_cluster_could_not_train_is_not_tried_here(request_, monkeypatch, capsys):
+    def finish(jobs, where):
+        raise RunsFailed(f"{len(jobs)} of {len(jobs)} runs failed")
+
+    monkeypatch.setattr(everything.dask_backend, "finish", finish)
+    monkeypatch.setattr(everything.html, "main", lambda words: None)
+    monkeypatch.setattr(everything, "KINDS", ("table", "counts"))
+    words = ["all", "--cluster", "2", "--profile", "smoke", "--data-root", str(request_.data_root)]
+    monkeypatch.setattr("sys.argv", [*words, "--results-root", str(request_.results_root)])
+    with pytest.raises(SystemExit) as stopped:
+        everything.main()
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2 and "polyp-ablation: 5 of its 5 runs failed: polyp_unet/" in err
+    assert err.splitlines()[-1].startswith("error: without polyp-table, polyp-ablation, polyp-mis")
+    assert not list(request_.results_root.rglob("predictions.json"))
 
 
 def test_one_that_fails_is_named_and_the_others_go_on(monkeypatch, capsys):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas
 import pytest
-from fake_paper import DATA, FakeTrainer, table_of
+from fake_paper import DATA, PROFILES, FakeTrainer, table_of
 
 from common.cli import Request
 from common.errors import InputError
@@ -75,6 +75,24 @@ def test_synthetic_and_smoke_results_stay_apart(paper, request_, monkeypatch):
     paper.targets["counted"].run(request_)
     table = tables.read(request_.results_root / "demo/fake/counted.csv")
     assert table["differences"][0] == experiment.SYNTHETIC
+
+
+def test_a_plan_counts_and_writes_nothing(paper, request_, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stopped:
+        paper.targets["counted"].run(replace(request_, plan=True))
+    assert stopped.value.code == 0 and capsys.readouterr().out == "plan: no runs\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_cluster_gets_only_the_runs_that_are_missing(paper, request_, monkeypatch):
+    sent = []
+    monkeypatch.setattr("common.results.dask_backend.finish", lambda jobs, where: sent.extend(jobs))
+    asked = replace(request_, cluster="2")
+    paper.trainer.complete(PROFILES["quick"], DATA, request_.runs_root)
+    for _ in range(2):  # the second time there is nothing to send
+        paper.targets["table1"].run(asked)
+        assert [job.folder.name for job in sent] == ["b-imagenet-published-quick-float32-seed0"]
 
 
 def test_a_table_of_ours_is_kept_without_a_comparison(paper, request_, capsys):

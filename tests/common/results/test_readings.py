@@ -8,7 +8,7 @@ import pytest
 from fake_paper import DATA, MEMBERS
 
 from common.published import schema
-from common.results import readings, sweeps
+from common.results import dask_backend, readings, sweeps
 from common.results.experiment import Row
 
 
@@ -40,6 +40,35 @@ def test_readings_that_are_not_trained_are_named_or_trained(paper, request_):
     assert names == ["", "encoder_weights=none", "batch_size=4"]
     again, missing = readings.sweep(paper, rows, request_, DATA, train=False)
     assert again == values and not missing
+
+
+def test_a_cluster_gets_all_readings_at_once_and_those_that_fail_are_named(
+    paper, request_, monkeypatch
+):
+    sent = []
+
+    def finish(jobs, where):
+        sent.append([job.name for job in jobs])
+        for weights in ("imagenet", "none"):
+            config = replace(fake_paper.PROFILES["quick"], encoder_weights=weights)
+            paper.trainer.complete(config, DATA, request_.runs_root)
+        raise dask_backend.RunsFailed("1 of 3 runs failed")
+
+    monkeypatch.setattr(dask_backend, "finish", finish)
+    asked = replace(request_, cluster="2")
+    values, missing = readings.sweep(paper, [MEMBERS[0]], asked, DATA, train=True)
+    assert len(sent) == 1 and len(sent[0]) == 3 and missing == ["batch_size=4"]
+    assert [reading for _, _, reading, _, _ in values] == ["", "encoder_weights=none"]
+    with pytest.raises(dask_backend.RunsFailed):  # a default that fails leaves nothing to compare
+        readings.sweep(paper, [MEMBERS[1]], asked, DATA, train=True)
+
+
+def test_a_plan_of_readings_counts_those_that_would_be_trained(paper, request_, capsys):
+    asked = replace(request_, plan=True)
+    for train, count in ((False, 1), (True, 3)):
+        with pytest.raises(SystemExit):
+            readings.sweep(paper, [MEMBERS[0]], asked, DATA, train)
+        assert f"plan: {count} to train" in capsys.readouterr().out
 
 
 def test_a_reading_explains_a_table_if_it_reaches_all_numbers_at_once(paper, tmp_path):

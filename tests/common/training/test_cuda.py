@@ -4,6 +4,7 @@ driver.
 
 import ast
 import ctypes
+import logging
 import os
 import re
 import subprocess
@@ -61,7 +62,9 @@ def test_the_users_variables_stay(loaded, tmp_path):
 
 def test_without_a_driver_only_the_log_is_quietened(loaded, monkeypatch):
     monkeypatch.setattr(cuda.driver, "is_there", lambda: False)
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "level", logging.NOTSET)
     cuda.prepare()
+    assert logging.getLogger("tensorflow").level == logging.ERROR
     assert loaded == []
     assert set(os.environ) - {"PYTEST_CURRENT_TEST"} == {"PATH", "TF_CPP_MIN_LOG_LEVEL"}
     assert os.environ["PATH"] == "/bin"

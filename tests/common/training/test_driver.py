@@ -8,7 +8,7 @@ import pytest
 from common.training import cuda, driver
 
 
-def library(cards=(), init=0):
+def library(cards=(), init=0, version=12040):
     """Stand in for libcuda: `cards` are (name, (major, minor), bytes)."""
 
     def into(pointer, value):
@@ -16,7 +16,7 @@ def library(cards=(), init=0):
         return 0
 
     return SimpleNamespace(
-        cuDriverGetVersion=lambda number: into(number, 12040),
+        cuDriverGetVersion=lambda number: into(number, version),
         cuInit=lambda flags: init,
         cuDeviceGetCount=lambda number: into(number, len(cards)),
         cuDeviceGet=into,
@@ -52,11 +52,21 @@ def test_cards_are_described(answers):
     assert found.cuda == (12, 4) and found.problem == ""
 
 
-def test_a_driver_that_refuses_is_quoted(answers):
+def test_a_driver_that_refuses_is_quoted(answers, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     answers(library(init=100))
-    assert driver.look().problem == (
-        "the NVIDIA driver refuses: no CUDA-capable device is detected (error 100)"
-    )
+    refusal = "the NVIDIA driver refuses: no CUDA-capable device is detected (error 100)"
+    assert driver.look().problem == refusal
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert driver.look().problem == f"{refusal}; CUDA_VISIBLE_DEVICES=7 may hide the card"
+
+
+def test_a_driver_that_is_too_old_is_told(answers, monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(cuda, "_wheels", lambda: tmp_path / "none")
+    answers(library([("K80", (3, 7), 12 << 30)], version=10020))
+    told = "the NVIDIA driver runs CUDA up to 10.2, 11.0 is needed: update it"
+    assert cuda.why_none() == told and driver.look().cards
 
 
 def test_without_a_driver_there_is_nothing_to_say(answers, monkeypatch, tmp_path):
