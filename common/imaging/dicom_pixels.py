@@ -127,4 +127,5 @@ def _by_pydicom(file: File, layout: Layout, content: bytes) -> np.ndarray:
     vr = "OB" if layout.allocated == 8 else file.pixels.vr
     frame.add_new(layout.keyword, vr, encapsulate([content]) if layout.is_packed else content)
     frame[layout.keyword].is_undefined_length = layout.is_packed
-    return frame.pixel_array
+    pixels = frame.pixel_array
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)

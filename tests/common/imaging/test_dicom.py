@@ -208,9 +208,10 @@ def bare(path, syntax=pydicom.uid.ImplicitVRLittleEndian):
     ],
 )
 def test_files_without_preamble_are_recognised_under_any_name(dicom, syntax):
-    values = RNG.integers(0, 4096, (6, 9), np.uint16)
-    expected = read(dicom(values)).pixels
-    path = bare(dicom(values, name="IM0001"), syntax)
+    values = RNG.integers(0, 4096, (6, 9), np.uint16) << 4
+    upper = {"BitsStored": 12, "HighBit": 15}  # of words, so that their order matters
+    expected = read(dicom(values, **upper)).pixels
+    path = bare(dicom(values, name="IM0001", **upper), syntax)
     assert b"DICM" not in path.read_bytes()
     np.testing.assert_array_equal(read(path).pixels, expected)
 
