@@ -36,7 +36,7 @@ class Item(NamedTuple):
 
 
 def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
-    """Find the images of files, of folders and what is below them, and of lists.
+    """Find the images of files, of folders and what is below them, and of lists: each once.
 
     A file of a folder has the folders in between in its name: `case1/a.png` becomes `case1_a`.
     What lies in the folder of the results, or in other results below a folder, is left out.
@@ -44,6 +44,15 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     Raises:
         InputError: a list cannot be read, or a folder has no image of this pattern.
     """
+    places = set()
+    for item in _find(inputs, pattern, out):
+        place = os.path.abspath(item.path)
+        if place not in places:
+            places.add(place)
+            yield item
+
+
+def _find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     for path in inputs:
         if path.suffix.lower() in LISTS and path.is_file():
             yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))

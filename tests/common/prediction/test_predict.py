@@ -106,7 +106,7 @@ def test_what_is_there_is_skipped_and_the_tables_have_it_all_the_same(run, image
 
 
 def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
-    code, out, _ = run(images, "--pattern", "*.tif")
+    code, out, _ = run(images, images / "ışık.tif", "--pattern", "*.tif")
     assert code == 0 and "1 predicted" in out
     listed = tmp_path / "list.txt"
     listed.write_text("\ufeffin/a.png\n# a remark\nin/nothing.png\n")
