@@ -66,6 +66,8 @@ def mapped(page: tifffile.TiffPage, name: str, options: Options) -> Tuple[Mappin
     plain = plain and _kind(page) != "MINISWHITE"
     interleaved = samples == 1 or page.planarconfig == 1
     if plain and interleaved and page.is_contiguous and page.compression == 1:
+        if page.dataoffsets[0] + height * width * samples > page.parent.filehandle.size:
+            raise InputError(f"{name}: damaged or truncated image (its last rows are missing)")
         return Mapping("", page.dataoffsets[0], (1, height, width, samples)), AS_STORED
     assert options.scratch
     stored, converted_to = options.scratch / "unpacked", options.scratch / "converted"
