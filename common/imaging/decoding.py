@@ -33,6 +33,7 @@ class Options:
             none but their number.
         grey_range: for values of more than 8 bits; None for the format's rule.
         raw: values as stored instead of bytes, for masks; colours are converted all the same.
+        numbers: with `raw`, the numbers of a palette instead of its colours.
         most_pixels: of all frames together; None for the format's own limit.
         large: pixels from which a TIFF page is mapped, with `scratch`.
         scratch: an existing folder for such a page that has to be unpacked.
@@ -41,6 +42,7 @@ class Options:
     frame: Frame = None
     grey_range: Optional[GreyRange] = None
     raw: bool = False
+    numbers: bool = False
     most_pixels: Optional[int] = None
     large: int = LARGE
     scratch: Optional[Path] = None
@@ -58,6 +60,7 @@ class Options:
         if count > MOST_FRAMES:
             raise InputError(f"{name}: a file of {count} {kind}, expected at most {MOST_FRAMES}")
         hint = f"choose one with --frame N, N from 1 to {count}, or --frame all"
+        hint = "save one apart" if self.raw else hint
         if self.frame == "count":
             return []
         if self.frame == "all":
@@ -101,6 +104,15 @@ class Decoded(NamedTuple):
 def count_only(frames: int) -> Decoded:
     """What a reader gives that was asked for nothing but the number of frames."""
     return Decoded(np.zeros((0, 0, 0, 1), np.uint8), frames)
+
+
+def check_background(colour: Sequence[int], name: str) -> None:
+    """Raise InputError where the first colour of a mask's palette is none of a background."""
+    if any(colour):
+        raise InputError(
+            f"{name}: a mask with a palette whose colour 0 is not black, so that 0 may not be its "
+            "background; save its values as grey"
+        )
 
 
 def stacked(images: List[np.ndarray]) -> np.ndarray:

@@ -64,6 +64,10 @@ def _unpack(file: File, layout: Layout, content: bytes, name: str) -> np.ndarray
     if layout.syntax in JPEG_2000:
         packed = jpeg2000.measure(content, name)
         _check_stream(packed.width, packed.height, packed.bits, layout, name)
+        if packed.signed and not layout.signed:  # the other way round, pydicom corrects the sign
+            raise InputError(
+                f"{name}: a DICOM image declared as unsigned that holds signed JPEG 2000 values"
+            )
         pixels = _by_pydicom(file, layout, content)
         if packed.transforms_colours:
             return pixels  # what had been transformed for packing, the decoder has turned back
@@ -127,4 +131,5 @@ def _by_pydicom(file: File, layout: Layout, content: bytes) -> np.ndarray:
     vr = "OB" if layout.allocated == 8 else file.pixels.vr
     frame.add_new(layout.keyword, vr, encapsulate([content]) if layout.is_packed else content)
     frame[layout.keyword].is_undefined_length = layout.is_packed
-    return frame.pixel_array
+    pixels = frame.pixel_array
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)

@@ -23,26 +23,39 @@ def read_mask(path: Path | str) -> np.ndarray:
             channel of several values, which may hold the shape; or what `reading.read` refuses of
             annotated images.
     """
-    name = shown(path)
-    kind, decoded = decode_source(path, name, Options(raw=True))
-    if kind == "DICOM":
-        raise InputError(f"{name}: expected a mask as PNG or another plain image, got {kind}")
-    check_upright(name, decoded.orientation)
-    if decoded.uneven_alpha:
-        raise InputError(
-            f"{name}: a mask with an alpha channel of several values, which may hold its shape; "
-            "save it in black and white without alpha"
-        )
-    channels = decoded.pixels[0]
-    mask = channels[..., 0]
-    if (channels != mask[..., None]).any():
-        raise InputError(f"{name}: expected a mask in black and white, got colours")
+    mask, name = read_values(path), shown(path)
     values = np.unique(mask)
     highest = [1, 255] + ([65535] if mask.dtype == np.uint16 else [])
     if not any(np.isin(values, (0, white)).all() for white in highest):
         told = ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
         raise InputError(f"{name}: expected a mask with the values 0/255 or 0/1, got {told}")
     return mask > 0
+
+
+def read_values(path: Path | str, numbers: bool = False) -> np.ndarray:
+    """Read the values of a mask, grey or with equal colour channels, as they are stored: (H, W).
+
+    Args:
+        path: of the mask.
+        numbers: those of a palette are wanted, and not its colours.
+
+    Raises:
+        InputError: colours, or what `read_mask` refuses.
+    """
+    name = shown(path)
+    kind, decoded = decode_source(path, name, Options(raw=True, numbers=numbers))
+    if kind == "DICOM":
+        raise InputError(f"{name}: expected a mask as PNG or another plain image, got {kind}")
+    check_upright(name, decoded.orientation)
+    if decoded.uneven_alpha:
+        raise InputError(
+            f"{name}: a mask with an alpha channel of several values, which may hold its shape; "
+            "save it without alpha"
+        )
+    channels = decoded.pixels[0]
+    if channels.shape[-1] > 1 and (channels != channels[..., :1]).any():
+        raise InputError(f"{name}: expected a mask of one channel, got colours")
+    return channels[..., 0]
 
 
 def read_pair(image_path: Path | str, mask_path: Path | str) -> Tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from common.imaging.decoding import (
     Decoded,
     Options,
     Source,
+    check_background,
     count_only,
     names_damage,
     open_file,
@@ -66,8 +67,9 @@ def read(source: Source, name: str, options: Options, kind: str) -> Decoded:
         for number in chosen:
             image.seek(number)
             image.load()
-            arrays.append(_pixels(image, name))
-            uneven = uneven or (options.raw and has_uneven_alpha(image))
+            arrays.append(_numbers(image, name) if options.numbers else _pixels(image, name))
+            seen = options.raw and not (options.numbers and image.mode == "P")
+            uneven = uneven or (seen and has_uneven_alpha(image))
         return Decoded(stacked(arrays), frames, (AS_STORED,), _orientation(image), uneven)
 
 
@@ -102,6 +104,15 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
     kinds = {"CMYK": "colours for printing (CMYK)", "LAB": "L*a*b* colours"}
     kind = kinds.get(image.mode, f"mode {image.mode}")
     raise InputError(f"{name}: an image of {kind}; convert it to RGB")
+
+
+def _numbers(image: Image.Image, name: str) -> np.ndarray:
+    """The numbers of a frame with a palette, uint8 (H, W, 1); else as `_pixels`."""
+    palette = image.getpalette() if image.mode == "P" else None
+    if palette is None:
+        return _pixels(image, name)
+    check_background(palette[:3], name)
+    return np.array(image)[..., None]
 
 
 def has_uneven_alpha(image: Image.Image) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.errors import InputError
 from common.imaging import levels
-from common.imaging.decoding import AS_STORED, Mapping, Options, stacked
+from common.imaging.decoding import AS_STORED, Mapping, Options, check_background, stacked
 
 if TYPE_CHECKING:
     from common.imaging.tiff import Frame
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CHANNELS = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3}
 _SAY_COLOURS = (6, 7, 33003, 33004, 33005, 33007, 34712, 34892)  # packed with their own conversion
 _FAX = (2, 3, 4)  # CCITT, which libtiff unpacks, by way of Pillow
+_TIFFFILE = "tifffile.py"  # as value of Software
 _ALPHA = ((1,), (2,))  # values of ExtraSamples
 _BAND = 1 << 24  # values converted, and bytes of tiles read, at once
 
@@ -43,7 +44,11 @@ def in_memory(
         if tuple(page.extrasamples)[:1] in _ALPHA:
             uneven = uneven or bool(extra.min() != extra.max())
         if options.raw:
-            images.append(_as_shown(seen, page))
+            if options.numbers and _is_palette(page):
+                check_background(page.colormap[:, 0], name)
+                images.append(seen)
+            else:
+                images.append(_as_shown(seen, page))
             continue
         convert, how = _conversion(seen, page, name, options)
         images.append(convert(seen))
@@ -61,6 +66,8 @@ def mapped(page: tifffile.TiffPage, name: str, options: Options) -> Tuple[Mappin
     plain = plain and _kind(page) != "MINISWHITE"
     interleaved = samples == 1 or page.planarconfig == 1
     if plain and interleaved and page.is_contiguous and page.compression == 1:
+        if page.dataoffsets[0] + height * width * samples > page.parent.filehandle.size:
+            raise InputError(f"{name}: damaged or truncated image (its last rows are missing)")
         return Mapping("", page.dataoffsets[0], (1, height, width, samples)), AS_STORED
     assert options.scratch
     stored, converted_to = options.scratch / "unpacked", options.scratch / "converted"
@@ -97,6 +104,11 @@ def _check_kind(page: tifffile.TiffPage, name: str) -> None:
         raise InputError(f"{name}: a TIFF with a palette that is not read; convert it to RGB")
     if colours == "MINISWHITE" and page.dtype.kind not in "bu":
         raise InputError(f"{name}: a TIFF of inverted signed values; convert it to MinIsBlack")
+    if colours == "MINISWHITE" and page.dtype.kind == "b" and page.software == _TIFFFILE:
+        raise InputError(
+            f"{name}: a TIFF of single bits from tifffile, which marks 1 as black whatever is meant"
+            "; save it as bytes"
+        )
     beyond = page.samplesperpixel - _CHANNELS[colours]
     known = beyond == 1 and (colours == "RGB" or tuple(page.extrasamples)[:1] in _ALPHA)
     if beyond and not known:

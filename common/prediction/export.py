@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,11 +101,27 @@ def write_onnx(member: Member, path: Path) -> None:
 
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
         try:
-            proto, _ = tf2onnx.convert.from_keras(model, signature, opset=OPSET)
+            proto, _ = tf2onnx.convert.from_keras(_in_float32(model), signature, opset=OPSET)
         except Exception as error:  # of operations that it does not know
             reason = " ".join(str(error).split())
             raise InputError(f"{member.folder}: no ONNX of it ({reason:.200})") from None
     files.write_bytes(path, proto.SerializeToString())
+
+
+def _in_float32(model: Any) -> Any:
+    """A network of mixed precision with the same weights, which are float32, and without it: ONNX
+    has no bfloat16 in most operations.
+    """
+    from tensorflow import keras
+
+    text = model.to_json()
+    if '"mixed_' not in text:
+        return model
+    layers = [one for one in model.submodules if isinstance(one, keras.layers.Layer)]
+    kinds = {type(layer).__name__: type(layer) for layer in layers}
+    plain = keras.models.model_from_json(re.sub(r'"mixed_b?float16"', '"float32"', text), kinds)
+    plain.set_weights(model.get_weights())
+    return plain
 
 
 def describe(

@@ -16,6 +16,7 @@ from common.files import atomic_path
 from common.prediction import coco, masks
 from common.prediction.predictor import TargetClass
 
+JOURNAL = ".images.jsonl"
 OBJECTS = (
     *("name", "object", "class", "area_px", "area_mm2", "centroid_x", "centroid_y"),
     *("box_x", "box_y", "box_width", "box_height", "mean_probability", "file"),
@@ -33,7 +34,7 @@ class Journal:
 
     def __init__(self, folder: Path, classes: Sequence[TargetClass]):
         self.folder, self.classes = folder, classes
-        self.path = folder / ".images.jsonl"
+        self.path = folder / JOURNAL
 
     def add(self, line: Dict[str, Any]) -> None:
         """Add an image; a later line of the same name replaces an earlier one."""

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Dict, List
 
 import numpy as np
-import tifffile
-from PIL import Image
 
 from common.errors import InputError
-from common.imaging import listing, raster
-from common.imaging.decoding import names_damage, open_file
-from common.imaging.limits import check_size
+from common.imaging import listing
 from common.imaging.listing import shown
+from common.imaging.masks import read_values
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # of masks; JPEG would change their values
 MARK = "_mask"  # ends the names of masks that lie beside other results
@@ -45,43 +42,25 @@ def read(path: Path, classes: int) -> np.ndarray:
 
     With one class, that is a mask of 0/1 or 0/255, or an instance map of 16 bits and more, in
     which everything but 0 is the class. With several, the values are those of the classes; of an
-    image with a palette the numbers count, not the colours.
+    image with a palette the numbers count, not the colours, and 0 has to be black.
 
     Raises:
         InputError: it is no such mask.
     """
-    values = _values(path)
-    if values.ndim == 3 and (values == values[..., :1]).all():
-        values = values[..., 0]  # grey as equal colours
-    if values.ndim != 2:
-        raise InputError(f"{shown(path)}: expected a mask of one channel, got colours")
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
+    values = read_values(path, numbers=True)
     present = np.unique(values)
-    if (present <= classes).all() and (present >= 0).all():
+    if np.isin(present, range(classes + 1)).all():
         return values.astype(np.uint8)
-    if classes == 1 and (values.dtype.itemsize > 1 or set(present.tolist()) <= {0, 255}):
+    numbers_instances = values.dtype.itemsize > 1 and (present >= 0).all() and _are_whole(present)
+    if classes == 1 and (numbers_instances or set(present.tolist()) <= {0, 255}):
         return (values > 0).astype(np.uint8)
     listed = ", ".join(map(str, present[:6])) + (", …" if len(present) > 6 else "")
     also = ", 0/255, or an instance map of 16 bits" if classes == 1 else ""
     raise InputError(f"{shown(path)}: expected the values 0 to {classes}{also}; got {listed}")
 
 
-def _values(path: Path) -> np.ndarray:
-    name = shown(path)
-    with names_damage(name, "not a readable mask"), open_file(path, name) as stream:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return tifffile.imread(stream)
-        with Image.open(stream) as image:
-            check_size(name, *image.size)
-            if image.mode not in ("RGBA", "LA"):
-                return np.array(image)
-            if raster.has_uneven_alpha(image):
-                raise InputError(
-                    f"{name}: a mask with an alpha channel of several values, which may hold its "
-                    "shape; save it without alpha"
-                )
-            return np.array(image.convert("RGB"))
+def _are_whole(values: np.ndarray) -> bool:
+    return bool((np.isfinite(values) & (values == np.rint(values))).all())
 
 
 def match(predictions: Dict[str, Path], truths: List[str]) -> Dict[str, str]:

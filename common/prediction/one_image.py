@@ -15,7 +15,7 @@ from common.prediction import coco, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
 from common.prediction.objects import Instances, Object
 from common.prediction.predictor import Prediction, Predictor, Tick, Way
-from common.prediction.source import Item
+from common.prediction.source import Item, digest
 from common.training.predictions import quantise
 
 _ROWS = 1024
@@ -113,6 +113,7 @@ def _describe(item: Item, image: LoadedImage, predictor: Predictor, maps: Maps) 
     return {
         "name": item.name,
         "file": item.shown,
+        "sha256": digest(item.path),
         "width": width,
         "height": height,
         "grey_levels": image.levels,

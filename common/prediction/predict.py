@@ -89,6 +89,8 @@ class _Batch:
         self.failures: List[str] = []
         self.taken: Dict[str, Item] = {}
         self.done = 0
+        lines = writing.journal.lines()
+        self.earlier = {line["name"]: (line["file"], line.get("sha256", "")) for line in lines}
 
     def predict(self, items: Sequence[Item]) -> None:
         with tqdm(items, unit="image", disable=None, dynamic_ncols=True) as bar:
@@ -127,6 +129,13 @@ class _Batch:
             self._fail(
                 f"{item.shown}: its results would have the name of {earlier.shown}'s; predict it "
                 "into another folder"
+            )
+            return False
+        file, digest = self.earlier.get(item.name, ("", ""))
+        if digest and file != item.shown and digest != source.digest(item.path):
+            self._fail(
+                f"{item.shown}: its results would have the name of {file}'s, which are there; "
+                "predict it into another folder"
             )
             return False
         if self.options.skip_existing and masks.existing(self.options.out, item.name):

@@ -16,7 +16,11 @@ from common.training import runs
 
 NAME = "run.json"
 LIBRARIES = ("pydicom", "tifffile", "highdicom", "pycocotools", "shapely")
-SAME = ("paper", "network", "way")  # all results in a folder have these in common
+SAME = {  # what all results in a folder have in common, and how that is told
+    "paper": "paper",
+    "network": "network",
+    "way": "way of predicting (--paper-way, --overlap, --threshold or --range)",
+}
 
 
 def describe(predictor: Predictor, worth: Worth, way: Dict[str, Any]) -> Dict[str, Any]:
@@ -70,10 +74,10 @@ def check_folder(out: Path, record: Dict[str, Any]) -> None:
         earlier = runs.read_json(path)
     except InputError:
         raise InputError(f"{shown(path)}: damaged; take another --out") from None
-    for name in SAME:
+    for name, told in SAME.items():
         if _comparable(earlier.get(name)) != _comparable(record[name]):
             raise InputError(
-                f"--out {shown(out)}: holds results of another {name}; take an empty folder"
+                f"--out {shown(out)}: holds results of another {told}; take an empty folder"
             )
 
 

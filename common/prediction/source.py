@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 
+from common import files
 from common.errors import InputError
 from common.imaging import listing, reading
 from common.imaging.decoding import Frame
 from common.imaging.levels import GreyRange
 from common.imaging.listing import result_name, shown
 from common.imaging.reading import LoadedImage
+from common.prediction.journal import JOURNAL
 
 LISTS = (".txt", ".lst")  # suffixes of files that list images, one path a line
 PART = ".part.json"  # end of a list that divides a folder: paths, and the names of their results
@@ -35,14 +38,23 @@ class Item(NamedTuple):
 
 
 def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
-    """Find the images of files, of folders and what is below them, and of lists.
+    """Find the images of files, of folders and what is below them, and of lists: each once.
 
     A file of a folder has the folders in between in its name: `case1/a.png` becomes `case1_a`.
-    What lies in the folder of the results is left out.
+    What lies in the folder of the results, or in other results below a folder, is left out.
 
     Raises:
         InputError: a list cannot be read, or a folder has no image of this pattern.
     """
+    places = set()
+    for item in _find(inputs, pattern, out):
+        place = os.path.abspath(item.path)
+        if place not in places:
+            places.add(place)
+            yield item
+
+
+def _find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     for path in inputs:
         if path.name.endswith(PART):
             for file, name in json.loads(path.read_text("utf-8")):
@@ -51,7 +63,8 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
             yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))
         elif path.is_dir():
             found = listing.images(path, pattern)
-            within = [one for one in found if out.resolve() not in one.resolve().parents]
+            results = {out.resolve(), *_results(path, found)}
+            within = [one for one in found if results.isdisjoint(one.resolve().parents)]
             if not within:
                 raise InputError(f"{shown(path)}: no image matches --pattern {pattern} in it")
             for one in within:
@@ -59,6 +72,12 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
                 yield Item(one, shown("_".join([*parents, result_name(one)])))
         else:
             yield Item(path, shown(result_name(path)))
+
+
+def _results(folder: Path, found: Sequence[Path]) -> List[Path]:
+    """The folders below `folder`, and above what was found there, that hold earlier results."""
+    parents = {parent for one in found for parent in one.parents if folder in parent.parents}
+    return [parent.resolve() for parent in parents if (parent / JOURNAL).exists()]
 
 
 def frames(item: Item, frame: Frame) -> List[Item]:
@@ -77,6 +96,19 @@ def frames(item: Item, frame: Frame) -> List[Item]:
         Item(item.path, f"{item.name}_frame{number:0{digits}d}", number)
         for number in range(1, total + 1)
     ]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file. Raises InputError where it cannot be read."""
+    try:
+        return _digest(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+
+
+@functools.lru_cache(maxsize=1)  # the frames of a file come one after the other
+def _digest(path: Path, _changed: int) -> str:
+    return files.sha256(path)
 
 
 def load(

@@ -276,8 +276,11 @@ def test_onnx_gives_what_keras_gives(trained, tmp_path, monkeypatch):
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
-def test_a_grouped_convolution_becomes_one_node(tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_grouped_convolution_becomes_one_node_of_float32(tmp_path, precision):
     onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    import tensorflow as tf
     from tensorflow import keras
 
     from common.prediction import export
@@ -286,7 +289,8 @@ def test_a_grouped_convolution_becomes_one_node(tmp_path):
     from common.training.encoders import GroupedConv2D
 
     inputs = keras.Input((None, None, 64))
-    network = Network(keras.Model(inputs, GroupedConv2D(64, (3, 3))(inputs)))
+    layer = GroupedConv2D(64, (3, 3), dtype=precision)
+    network = Network(keras.Model(inputs, layer(inputs)))
     export.write_onnx(Member(Path(), None, network), tmp_path / "a.onnx")
     nodes = onnx.load(str(tmp_path / "a.onnx")).graph.node
     groups = [
@@ -296,6 +300,11 @@ def test_a_grouped_convolution_becomes_one_node(tmp_path):
         if node.op_type == "Conv" and attribute.name == "group"
     ]
     assert groups == [32]
+    images = np.random.default_rng(0).random((1, 8, 8, 64), np.float32)
+    ours = onnxruntime.InferenceSession(str(tmp_path / "a.onnx")).run(None, {"images": images})[0]
+    expected = tf.nn.conv2d(images, layer.get_weights()[0], 1, "VALID")
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
 def test_masks_of_polyps_are_scored_with_the_file_of_medsegbench(tmp_path, monkeypatch):

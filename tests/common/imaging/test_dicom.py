@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -208,9 +209,10 @@ def bare(path, syntax=pydicom.uid.ImplicitVRLittleEndian):
     ],
 )
 def test_files_without_preamble_are_recognised_under_any_name(dicom, syntax):
-    values = RNG.integers(0, 4096, (6, 9), np.uint16)
-    expected = read(dicom(values)).pixels
-    path = bare(dicom(values, name="IM0001"), syntax)
+    values = RNG.integers(0, 4096, (6, 9), np.uint16) << 4
+    upper = {"BitsStored": 12, "HighBit": 15}  # of words, so that their order matters
+    expected = read(dicom(values, **upper)).pixels
+    path = bare(dicom(values, name="IM0001", **upper), syntax)
     assert b"DICM" not in path.read_bytes()
     np.testing.assert_array_equal(read(path).pixels, expected)
 
@@ -371,6 +373,15 @@ def test_a_stream_of_another_size_is_refused_before_it_is_unpacked(dicom, refuse
     refused(dicom(GREY, frames=[stream(RGB, "JPEG")], syntax=JPEG), "declared as 9x6, 1 channels")
     refused(dicom(GREY, frames=[b"no stream"], syntax=JPEG), "damaged or truncated")
     refused(dicom(GREY, frames=[b"no stream"], syntax=J2K), "damaged or truncated")
+
+
+def test_a_jpeg_2000_stream_of_signed_values_is_not_read_as_unsigned(dicom, refused):
+    signed = RNG.integers(-900, 900, (32, 32), np.int16)
+    frames = [imagecodecs.jpeg2k_encode(signed, level=0, codecformat="j2k")]
+    assert read(dicom(signed, frames=frames, syntax=J2K)).levels.endswith(
+        f"{signed.min()} to {signed.max()}"
+    )
+    refused(dicom(signed.view(np.uint16), frames=frames, syntax=J2K), "signed JPEG 2000 values")
 
 
 def test_a_jpeg_2000_stream_of_too_many_tiles_is_refused(dicom, refused):

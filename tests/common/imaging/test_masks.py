@@ -41,7 +41,7 @@ def test_masks_of_every_mode_read_alike(tmp_path, suffix, array, mode):
 
 @pytest.mark.parametrize("compression", [None, "lzw", "packbits"])
 def test_a_tiff_mask_whose_white_is_zero_is_read_as_it_is_seen(tmp_path, compression):
-    options = {"photometric": "miniswhite", "compression": compression}
+    options = {"photometric": "miniswhite", "compression": compression, "software": "a scanner"}
     for values in (GREY * 255, MASK):
         tifffile.imwrite(tmp_path / "m.tif", values, **options)
         np.testing.assert_array_equal(read_mask(tmp_path / "m.tif"), ~MASK)

@@ -235,7 +235,7 @@ def test_large_pages_are_mapped(tmp_path, monkeypatch, stored, packing, tile):
         (GREY, {"photometric": "palette", "colormap": np.arange(768, dtype=np.uint16) * 80}),
         (np.moveaxis(RGB, -1, 0).copy(), {"photometric": "rgb", "planarconfig": "separate"}),
         (RGB, {"photometric": "ycbcr", "compression": "jpeg", "tile": (16, 16)}),
-        (GREY > 99, {"photometric": "miniswhite"}),
+        (GREY > 99, {"photometric": "miniswhite", "software": "a scanner"}),
         (RGB, {"photometric": "rgb", "extratags": [(274, "H", 1, 6, True)]}),
     ],
     ids=["inverted", "palette", "planes", "JPEG", "bits", "turned"],
@@ -332,3 +332,13 @@ def test_a_strip_that_is_missing_is_not_read_as_black(tmp_path, refused):
         tag = tiff.pages[0].tags["StripByteCounts"]
         tag.overwrite([tag.value[0], 0])
     refused(path, "a strip or tile of it is missing")
+
+
+@pytest.mark.parametrize("large", [1999, 1 << 26])
+def test_rows_that_are_missing_are_not_mapped(tmp_path, monkeypatch, refused, large):
+    monkeypatch.setattr(limits, "LARGE", large)
+    path = save(tmp_path / "a.tif", GREY)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["StripByteCounts"].overwrite(100)
+    path.write_bytes(path.read_bytes()[:-500])
+    refused(path, "a.tif: ")

@@ -106,7 +106,7 @@ def test_what_is_there_is_skipped_and_the_tables_have_it_all_the_same(run, image
 
 
 def test_patterns_and_lists_choose_among_images(run, images, tmp_path):
-    code, out, _ = run(images, "--pattern", "*.tif")
+    code, out, _ = run(images, images / "ışık.tif", "--pattern", "*.tif")
     assert code == 0 and "1 predicted" in out
     listed = tmp_path / "list.txt"
     listed.write_text("\ufeffin/a.png\n# a remark\nin/nothing.png\n")
@@ -263,6 +263,17 @@ def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, cl
     np.testing.assert_array_equal(mask(tmp_path / "out/a_mask.png"), classes_of(grey))
 
 
+@pytest.mark.parametrize("more", [[], ["--skip-existing"]])
+def test_another_image_of_one_name_does_not_replace_results(run, images, tmp_path, grey, more):
+    assert run(images / "a.png")[0] == 0
+    write_png(tmp_path / "other/a.png", grey[:20])
+    code, _, err = run(tmp_path / "other/a.png", *more)
+    assert code == 1 and err.count("\n") == 1 and "in/a.png's" in err
+    assert mask(tmp_path / "out/a_mask.png").shape == grey.shape
+    shutil.move(images, tmp_path / "moved")
+    assert run(tmp_path / "moved/a.png", *more)[0] == 0
+
+
 def test_nothing_of_the_users_is_overwritten(run, images, tmp_path, grey, classes_of):
     write_png(tmp_path / "truth/a_mask.png", grey)
     for words in (
@@ -286,7 +297,8 @@ def test_results_of_other_settings_are_not_mixed(run, images, tmp_path):
 
 def test_results_inside_the_folder_of_images_are_no_images(run, images):
     (images / "bad.png").unlink()
-    assert run(images, "--out", images / "results")[0] == 0
+    assert run(images, "--out", images / "earlier/results")[0] == 0
+    assert "3 predicted" in run(images, "--out", images / "results")[1]
     code, out, _ = run(images, "--out", images / "results")
     assert code == 0 and "3 predicted" in out
 
