@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 
+from common import files
 from common.errors import InputError
 from common.imaging import listing, reading
 from common.imaging.decoding import Frame
@@ -95,7 +96,7 @@ def load(
 
 def _listed(path: Path) -> List[Path]:
     try:
-        lines = os.fsdecode(path.read_bytes()).lstrip("\ufeff").splitlines()
+        lines = os.fsdecode(files.read_bytes(path, files.MOST_BYTES)).lstrip("\ufeff").splitlines()
     except OSError as error:
         reason = error.strerror
         raise InputError(f"{shown(path)}: a list that cannot be read: {reason}") from None

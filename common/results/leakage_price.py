@@ -98,7 +98,7 @@ def _scores(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataS
 
 def _write(table: pandas.DataFrame, path) -> None:
     if path.exists():
-        earlier = pandas.read_csv(path)
+        earlier = tables.read_columns(path, COLUMNS)
         stays = earlier["profile"].ne(table["profile"].iloc[0])
         table = pandas.concat([earlier[stays], table])
     text = table.to_csv(index=False, float_format=f"%.{tables.DECIMALS}f", lineterminator="\n")
