@@ -135,7 +135,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     with files.locked(options.folder / ".lock", wait=False):
         for version in options.versions:
-            if version == "%d.%d" % sys.version_info[:2]:
+            if version == ".".join(map(str, sys.version_info[:2])):
                 print(f"Python {version}: that of .venv; make test runs all tests with it")
                 continue
             python = find(version)
