@@ -40,7 +40,7 @@ class Run:
         if name not in self._numbers:  # many differences are asked of few runs
             try:
                 values = [float(text) if text else math.nan for text in self.columns[name]]
-            except (KeyError, ValueError) as error:
+            except ValueError as error:
                 raise InputError(f"{self.source}: damaged in {name} ({error})") from None
             self._numbers[name] = np.array(values)
         return self._numbers[name]
@@ -256,7 +256,7 @@ def _json(path: Path) -> dict:
         if not isinstance(stored, dict):
             raise ValueError("no object")
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON object: {error}; restore it") from None
+        raise InputError(f"{path}: expected a JSON object ({error}); restore it") from None
     return stored
 
 
