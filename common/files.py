@@ -32,6 +32,8 @@ YAML_ALIASES = 100
 YAML_DIGITS = 30  # of a number
 # What a file system answers that has no locks: NFS without lockd, Lustre mounted without flock.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+# And one that has no hard links either, such as a share of Windows.
+WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class InUse(InputError):
@@ -395,6 +397,9 @@ def _marked(marker: Path, wait: bool) -> Iterator[None]:
     since, told = time.monotonic(), False
     while not _make_marker(marker, own):
         holder = _text(marker)
+        if not holder:  # it has gone, or without links its text comes a moment after it
+            time.sleep(0.5)
+            holder = _text(marker)
         if _is_left_behind(holder):
             _take_away(marker, holder)
             continue
@@ -421,8 +426,21 @@ def _make_marker(marker: Path, text: str) -> bool:
         os.link(name, marker)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        return _make_without_links(marker, text)
     finally:
         os.unlink(name)
+    return True
+
+
+def _make_without_links(marker: Path, text: str) -> bool:
+    try:
+        with marker.open("x") as stream:
+            stream.write(text)
+    except FileExistsError:
+        return False
     return True
 
 
@@ -441,8 +459,7 @@ def _take_away(marker: Path, text: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.rename(marker, aside)
         if _text(aside) != text:
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, marker)
+            _make_marker(marker, _text(aside))
         aside.unlink()
 
 

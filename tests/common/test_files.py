@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import h5py
 import pytest
@@ -112,15 +113,15 @@ def test_checksums_are_those_of_hashlib(tmp_path_factory, content):
 # Locks
 
 
-@pytest.fixture(params=["flock", "ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+@pytest.fixture(params=["flock", "ENOLCK", "ENOSYS", "EOPNOTSUPP", "no links"])
 def disk(request, monkeypatch, tmp_path):
     """A disk with locks, and some without."""
     if request.param != "flock":
-
-        def refuse(*_):
-            raise OSError(getattr(errno, request.param), "no locks here")
-
-        monkeypatch.setattr(fcntl, "flock", refuse)
+        refused = OSError(getattr(errno, request.param, errno.ENOLCK), "no locks here")
+        monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=refused))
+        if request.param == "no links":
+            no_links = OSError(errno.EPERM, "no links here")
+            monkeypatch.setattr(os, "link", mock.Mock(side_effect=no_links))
     return tmp_path
 
 
