@@ -48,11 +48,19 @@ BUNDLE ?=
 PYTHON ?=
 
 # Words of the user reach the shell in single quotes, and are not expanded by make either, so that no
-# character in them means anything.
-$(foreach name,DATA_ROOT SEEDS READING ENCODER_WEIGHTS CLUSTER BUNDLE PYTHON RUN PAPER INPUT OUT PORT,\
-	$(eval override $(name) := $$(value $(name))))
+# character in them means anything. Only a line break would, to make.
+WORDS := $(shell sed -n 's/^\([A-Z_]*\) ?=.*/\1/p' Makefile $(wildcard reproductions/*/targets.mk))
+define line_break
+
+
+endef
+$(foreach name,$(WORDS),\
+	$(eval override $(name) := $$(value $(name)))\
+	$(if $(findstring $(line_break),$($(name))),$(error $(name) has a line break in it: give it without)))
 quote = '$(subst ','\'',$(1))'
-OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
+# A file or folder; one that begins with a dash is no option.
+place = $(call quote,$(if $(filter -%,$(firstword $(1))),./)$(1))
+OPTIONS = $(if $(DATA_ROOT),--data-root $(call place,$(DATA_ROOT))) \
 	$(if $(SEEDS),--seeds $(foreach seed,$(SEEDS),$(call quote,$(seed)))) \
 	$(if $(PROTOCOL),--protocol $(call quote,$(PROTOCOL))) \
 	$(if $(PROFILE),--profile $(call quote,$(PROFILE))) \
@@ -63,8 +71,8 @@ OPTIONS = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) \
 	$(if $(filter-out 0,$(PLAN)),--plan) \
 	$(if $(CLUSTER),--cluster $(call quote,$(CLUSTER)))
 # A path with spaces in it is one, if there is such a file; else spaces separate several.
-INPUTS = $(if $(shell test -e $(call quote,$(INPUT)) && echo 1),$(call quote,$(INPUT)),$(foreach one,$(INPUT),$(call quote,$(one))))
-ROOT_OPTION = $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT)))
+INPUTS = $(if $(shell test -e $(call place,$(INPUT)) && echo 1),$(call place,$(INPUT)),$(foreach one,$(INPUT),$(call place,$(one))))
+ROOT_OPTION = $(if $(DATA_ROOT),--data-root $(call place,$(DATA_ROOT)))
 
 # The tests read DATA_ROOT from the environment, where an empty one would look like a folder.
 ifneq ($(DATA_ROOT),)
@@ -131,7 +139,7 @@ data: setup ## find or download every data set, and go on after one that cannot 
 
 predict: setup ## segment your own images with a trained network: PAPER= INPUT= OUT=, perhaps RUN=
 	@$(foreach name,PAPER INPUT OUT,$(if $($(name)),,$(error $(name) is missing: make predict PAPER=tnbc_linknet INPUT=images OUT=results)))$(MEDSEG) predict \
-		$(call quote,$(PAPER)) $(INPUTS) --out $(call quote,$(OUT)) $(if $(RUN),--run $(call quote,$(RUN)))
+		$(call quote,$(PAPER)) $(INPUTS) --out $(call place,$(OUT)) $(if $(RUN),--run $(call place,$(RUN)))
 
 audit: setup ## check the published numbers of all papers: no data, seconds
 	@$(MEDSEG) audit --csv results/audit.csv
@@ -176,11 +184,11 @@ interpreters: setup ## set-up, audit, a table and tests of common/ with Python 3
 	@$(MODULE) tools.interpreters
 
 deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one
-	@$(MEDSEG) deposit $(if $(RUN),$(call quote,$(RUN)))
+	@$(MEDSEG) deposit $(if $(RUN),$(call place,$(RUN)))
 
 bundle: ## collect packages, data and weights for a set-up without a network
 	@$(MAKE) --silent --no-print-directory setup BUNDLE= GPU=
-	@requirements/bundle.sh $(call quote,$(or $(BUNDLE),bundle)) $(ROOT_OPTION) \
+	@requirements/bundle.sh $(call place,$(or $(BUNDLE),bundle)) $(ROOT_OPTION) \
 		$(if $(ENCODER_WEIGHTS),--encoder-weights $(call quote,$(ENCODER_WEIGHTS)))
 
 IN_BROWSER := $(sort $(wildcard tests/reproductions/*/app/test_browser*.py) tests/common/report/test_html_in_browser.py)

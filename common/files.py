@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, Optional, Tuple
+from typing import Any, BinaryIO, Iterator, List, Optional, Tuple
 
 import yaml
 
@@ -23,12 +25,15 @@ from common.errors import InputError, on_one_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+MOST_BYTES = 200_000_000  # of a text or table; those of the project have a few MB
 YAML_BYTES = 200_000  # the largest file of the project has 5 kB
 YAML_DEPTH = 20
 YAML_ALIASES = 100
 YAML_DIGITS = 30  # of a number
 # What a file system answers that has no locks: NFS without lockd, Lustre mounted without flock.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+# And one that has no hard links either, such as a share of Windows.
+WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class InUse(InputError):
@@ -80,6 +85,34 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     if len(content) != size:
         raise InputError(f"{path}: changes while it is read; wait until it is written")
     return content
+
+
+def read_text(path: Path | str) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        InputError: it is in another encoding, or none that `read_bytes` reads.
+        OSError: as `open_regular`.
+    """
+    try:
+        return read_bytes(path, MOST_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text in UTF-8 ({error.reason}); restore it") from None
+
+
+def read_csv_lines(path: Path | str) -> List[List[str]]:
+    """Divide a CSV file into lines of fields, the header first; raises as `read_text`."""
+    try:
+        return list(csv.reader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV ({error}); restore it") from None
+
+
+def buffered(path: Path | str) -> io.BytesIO:
+    """Give the bytes of a file to a library that would open anything, such as pandas; raises as
+    `read_bytes`.
+    """
+    return io.BytesIO(read_bytes(path, MOST_BYTES))
 
 
 def sha256(path: Path | str) -> str:
@@ -364,6 +397,9 @@ def _marked(marker: Path, wait: bool) -> Iterator[None]:
     since, told = time.monotonic(), False
     while not _make_marker(marker, own):
         holder = _text(marker)
+        if not holder:  # it has gone, or without links its text comes a moment after it
+            time.sleep(0.5)
+            holder = _text(marker)
         if _is_left_behind(holder):
             _take_away(marker, holder)
             continue
@@ -390,8 +426,21 @@ def _make_marker(marker: Path, text: str) -> bool:
         os.link(name, marker)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        return _make_without_links(marker, text)
     finally:
         os.unlink(name)
+    return True
+
+
+def _make_without_links(marker: Path, text: str) -> bool:
+    try:
+        with marker.open("x") as stream:
+            stream.write(text)
+    except FileExistsError:
+        return False
     return True
 
 
@@ -410,8 +459,7 @@ def _take_away(marker: Path, text: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.rename(marker, aside)
         if _text(aside) != text:
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, marker)
+            _make_marker(marker, _text(aside))
         aside.unlink()
 
 

@@ -110,7 +110,7 @@ def packages() -> Iterator[Finding]:
     locks = [lock for stamp, lock in LOCKS.items() if (PROJECT / ".venv" / stamp).exists()]
     wanted: Dict[str, str] = {}
     for lock in locks or ["dev.txt"]:
-        wanted.update(pinned((PROJECT / "requirements" / lock).read_text(encoding="utf-8")))
+        wanted.update(pinned(files.read_text(PROJECT / "requirements" / lock)))
     others = []
     for name, version in wanted.items():
         try:

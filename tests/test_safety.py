@@ -132,6 +132,32 @@ def offences(source: str, is_test: bool = False) -> Iterator[str]:
             yield repr(node.value)
 
 
+# What reads a file without asking whether it is one, where `common.files` does not: a named pipe
+# lets it wait for ever, and another encoding ends in a traceback.
+READERS = {"read_text", "read_bytes"}
+READERS_OF_A_PATH = {"pandas.read_csv", "pd.read_csv", "np.load"}  # or of an open file
+BARE = {
+    "common/files.py": "the marker of a lock, which appears whole, and /proc",
+    "common/imaging/isolation.py": "/proc",
+    "common/training/cuda.py": "/proc",
+    "common/training/weights_files.py": "/proc",
+    "reproductions/doctor.py": "/proc",
+}
+
+
+def bare_reads(source: str) -> Iterator[str]:
+    """Name every call that reads whatever lies at a path."""
+    for node in ast.walk(ast.parse(source)):
+        called = dotted(node.func) if isinstance(node, ast.Call) else ""
+        owner, _, method = called.rpartition(".")
+        of_a_file = method in READERS and owner != "files" and "." in called
+        of_a_path = called in READERS_OF_A_PATH and not (
+            isinstance(node.args[0], ast.Call) or dotted(node.args[0]) == "stream"
+        )
+        if of_a_file or of_a_path:
+            yield called
+
+
 def dotted(node: ast.AST) -> str:
     """The name of what is called, such as os.path.join; "" where it is no name."""
     if isinstance(node, ast.Attribute):
@@ -150,6 +176,14 @@ def found_in(path: Path) -> set:
 def test_no_source_does_what_is_forbidden_and_every_exception_is_needed():
     assert len(SOURCES) > 80
     assert set.union(*map(found_in, SOURCES)) == set(ALLOWED)
+
+
+def test_files_are_read_by_the_function_that_asks_whether_they_are():
+    names = [path.relative_to(ROOT).as_posix() for path in SOURCES]
+    ours = [name for name in names if name.startswith(("common/", "reproductions/"))]
+    bare = {name for name in ours if list(bare_reads((ROOT / name).read_text(encoding="utf-8")))}
+    assert bare == set(BARE)
+    assert len(list(bare_reads("p.read_text(); files.read_text(p); pd.read_csv(p); f(p)"))) == 2
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)

@@ -91,6 +91,16 @@ def test_variables_reach_the_command_as_options_with_their_spaces():
     assert commands("tnbc-table1", environment={**ENVIRONMENT, **settings}) == expected
 
 
+def test_nothing_in_a_variable_runs_or_is_taken_for_an_option(tmp_path):
+    calls = [f"{name}=$(shell touch {tmp_path}/{name})" for name in DEFAULTS]
+    make("-n", "tnbc-table1", "kill-commands", *calls)
+    make("-n", "tnbc-table1", environment={**ENVIRONMENT, **dict(c.split("=", 1) for c in calls)})
+    assert not list(tmp_path.iterdir())
+    assert commands("tnbc-table1", "DATA_ROOT=-a b") == [[*TABLE1, "--data-root", "./-a b"]]
+    broken = make("-n", "tnbc-table1", "DATA_ROOT=a\ntouch b")
+    assert broken.returncode == 2 and "DATA_ROOT has a line break" in broken.stderr
+
+
 PREDICT = [".venv/bin/python", "-m", "reproductions.command", "predict", "tnbc_linknet"]
 
 

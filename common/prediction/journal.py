@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from common.files import atomic_path
+from common.files import atomic_path, open_regular
 from common.prediction import coco, masks
 from common.prediction.predictor import TargetClass
 
@@ -51,7 +51,7 @@ class Journal:
         if not self.path.exists():
             return
         places: Dict[str, int] = {}
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             place = 0
             for text in stream:
                 line = _parsed(text)

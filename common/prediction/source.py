@@ -132,7 +132,7 @@ def load(
 
 def _listed(path: Path) -> List[Path]:
     try:
-        lines = os.fsdecode(path.read_bytes()).lstrip("\ufeff").splitlines()
+        lines = os.fsdecode(files.read_bytes(path, files.MOST_BYTES)).lstrip("\ufeff").splitlines()
     except OSError as error:
         reason = error.strerror
         raise InputError(f"{shown(path)}: a list that cannot be read: {reason}") from None

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import pandas
 
+from common import files
 from common.files import PROJECT
 from common.prediction import finished_runs
 from common.training import runs
@@ -90,7 +91,7 @@ def _measured(
         if kept is None:
             continue
         try:
-            table = pandas.read_csv(kept / "metrics.csv", dtype={"id": str})
+            table = pandas.read_csv(files.buffered(kept / "metrics.csv"), dtype={"id": str})
             scores = {name: float(value) for name, value in aggregate(table).items()}
         except (OSError, KeyError, ValueError, IndexError):  # of an earlier version
             continue

@@ -17,6 +17,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from rich.console import Console
 
+from common import files
 from common.errors import InputError, exits_cleanly
 from common.files import PROJECT
 from common.published import (
@@ -147,7 +148,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         made += audit(paper.name, paper.tables, paper.claims, runs)
         numbers[paper.name] = len(list(rounding.read_all(paper.tables, quoted=True)))
     if arguments.check:
-        written = arguments.csv.read_text(encoding="utf-8") if arguments.csv else ""
+        written = files.read_text(arguments.csv) if arguments.csv else ""
         if written != findings.as_csv(made):
             raise InputError(f"{arguments.csv}: not what the audit finds; run `make audit`")
         return

@@ -8,7 +8,6 @@ estimated.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -18,6 +17,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 from scipy.special import stdtrit
 
+from common import files
 from common.errors import InputError
 from common.published.schema import Metric, PublishedTable
 
@@ -32,12 +32,16 @@ class Run:
 
     settings: Mapping[str, str]
     columns: Mapping[str, np.ndarray]
+    source: str = "scores per image"  # the file of the columns
     _numbers: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def numbers(self, name: str) -> np.ndarray:
         """Give a column as numbers, an empty field as NaN."""
         if name not in self._numbers:  # many differences are asked of few runs
-            values = [float(text) if text else math.nan for text in self.columns[name]]
+            try:
+                values = [float(text) if text else math.nan for text in self.columns[name]]
+            except ValueError as error:
+                raise InputError(f"{self.source}: damaged in {name} ({error})") from None
             self._numbers[name] = np.array(values)
         return self._numbers[name]
 
@@ -94,7 +98,7 @@ class Runs:
 
     def _run(self, path: Path) -> Run:
         if path not in self._read:
-            self._read[path] = Run(self._settings[path], _columns(path))
+            self._read[path] = Run(self._settings[path], _columns(path), str(path))
         return self._read[path]
 
 
@@ -240,22 +244,24 @@ def _settings(folder: Path) -> Dict[str, str]:
     """
     own = _json(folder / "config.json")
     members = _json(folder / "provenance.json").get("members")
-    if not own and members:
-        own = _json(folder.parent / members[0] / "config.json")
+    if not own and isinstance(members, list) and members:
+        own = _json(folder.parent / str(members[0]) / "config.json")
         own["encoder"] = folder.name.partition("-")[0]
     return {name: str(value) for name, value in own.items()}
 
 
 def _json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON: {error}") from None
+        stored = json.loads(files.read_text(path)) if path.exists() else {}
+        if not isinstance(stored, dict):
+            raise ValueError("no object")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected a JSON object ({error}); restore it") from None
+    return stored
 
 
 def _columns(path: Path) -> Dict[str, np.ndarray]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        header, *lines = list(csv.reader(stream)) or [[]]
+    header, *lines = files.read_csv_lines(path) or [[]]
     if "id" not in header or any(len(line) != len(header) for line in lines):
         raise InputError(f"{path}: expected a CSV of scores per image with a column id")
     return {name: np.array(column) for name, column in zip(header, zip(*lines))}

@@ -9,7 +9,6 @@ code to be found.
 from __future__ import annotations
 
 import ast
-import csv
 import dataclasses
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import pandas
 
+from common import files
 from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
@@ -168,7 +168,7 @@ def settings(config: Path) -> List[Setting]:
     """Read the settings of a paper from its config.py, without importing it."""
     if not config.exists():
         return []
-    text = config.read_text(encoding="utf-8")
+    text = files.read_text(config)
     classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     body = next((node.body for node in classes if node.name == "Config"), [])
     found = []
@@ -233,7 +233,7 @@ def _reading_order(path: Path) -> List[List[Tuple[int, int, str]]]:
 
 def _opening(readme: Path) -> Tuple[str, str]:
     """Heading and first paragraph of a README, both empty without one."""
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    text = files.read_text(readme) if readme.exists() else ""
     match = re.match(r"# (.+)\n+((?:.+\n)*)", text)
     return (match.group(1), " ".join(match.group(2).split())) if match else ("", "")
 
@@ -242,16 +242,14 @@ def _table(path: Path, columns: Sequence[str]) -> pandas.DataFrame:
     """Read a CSV table of these columns; without the file, one without lines."""
     if not path.exists():
         return pandas.DataFrame(columns=columns)
-    table = _csv(path, dtype={"reading": str, "published": str, "seeds": str})
-    if tuple(table.columns) != tuple(columns):
-        raise InputError(f"{path}: expected the columns {', '.join(columns)}; regenerate it")
+    types = {"reading": str, "published": str, "seeds": str}
+    table = tables.read_columns(path, columns, dtype=types)
     texts = table.select_dtypes(object).columns
     return table.fillna(dict.fromkeys(texts, ""))
 
 
 def _beyond(path: Path, known: Mapping[str, Command]) -> Beyond:
-    with path.open(newline="", encoding="utf-8") as stream:
-        header = next(csv.reader(stream), [])
+    header = next(iter(files.read_csv_lines(path)), [])
     scores = tuple(header) == tables.TABLE_COLUMNS
     table = tables.read(path) if scores else _csv(path, dtype=str, keep_default_na=False)
     return Beyond(path.stem, table, scores, known.get(path.stem))
@@ -271,7 +269,7 @@ def _run(folder: Path) -> Run:
 
 def _csv(path: Path, **options: object) -> pandas.DataFrame:
     try:
-        return pandas.read_csv(path, **options)
+        return pandas.read_csv(files.buffered(path), **options)
     except ValueError as error:
         raise InputError(f"{path}: expected a CSV table: {' '.join(str(error).split())}") from None
 

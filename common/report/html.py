@@ -170,7 +170,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         raise InputError(f"{arguments.results}: no such folder, expected one with results")
     path, text = arguments.results / NAME, render(arguments.results)
     if arguments.check:
-        there = path.read_text(encoding="utf-8") if path.exists() else ""
+        there = files.read_text(path) if path.exists() else ""
         if without_thumbnails(there) != without_thumbnails(text):
             raise InputError(f"{path}: not what the results are; run `make report` and commit")
         return

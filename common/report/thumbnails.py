@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from pathlib import Path
 from typing import Dict, Iterable, NamedTuple
 
 from PIL import Image
 
+from common import files
 from common.errors import InputError
 
 # Together, 6 million pixels, mostly of histology, are 0.8 MB of WebP, 1.1 MB in base64: a tenth of
@@ -46,15 +46,13 @@ def embed(paths: Iterable[Path]) -> Dict[Path, Thumbnail]:
             stream, "WEBP", quality=QUALITY, method=2
         )
         source = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
-        embedded[path] = Thumbnail(
-            source, hashlib.sha256(path.read_bytes()).hexdigest(), width, height
-        )
+        embedded[path] = Thumbnail(source, files.sha256(path), width, height)
     return embedded
 
 
 def _read(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(files.buffered(path)) as image:
             return image.convert("RGB")
-    except (OSError, SyntaxError):  # the latter for a broken PNG
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: a broken PNG
         raise InputError(f"{path}: not an image; regenerate it") from None

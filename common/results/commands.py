@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Dict, NamedTuple
 
+from common import files
+
 _DECLARED = re.compile(
     r'^@paper\.(\w+)[^\n]*\ndef (\w+)\([^"]*?"""(.+?)"""', re.MULTILINE | re.DOTALL
 )
@@ -39,7 +41,7 @@ def of_paper(folder: Path) -> Dict[str, Command]:
 what is missing, evaluate, compare.')
     """
     path = folder / "eval.py"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = files.read_text(path) if path.exists() else ""
     return {
         name: Command(kind, f"{short_name(folder.name)}-{name}", " ".join(sentence.split()))
         for kind, name, sentence in _DECLARED.findall(text)

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Sequence
 
 import pandas
 
+from common import files
 from common.errors import InputError
 from common.files import PROJECT
 from common.published import schema
@@ -129,7 +130,7 @@ def stale_comparisons(project: Path = PROJECT) -> Dict[Path, str]:
             if not table.exists():
                 continue
             text = tables.as_csv(tables.compare(reference, tables.read(table)))
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if not path.exists() or files.read_text(path) != text:
                 stale[path] = text
     return stale
 

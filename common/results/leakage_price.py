@@ -101,7 +101,7 @@ def _scores(paper: Paper, rows: Sequence[Trained], data_set: DataSet) -> BySeed:
 
 def _write(table: pandas.DataFrame, path: Path, profile: str) -> None:
     if path.exists():
-        earlier = pandas.read_csv(path)
+        earlier = tables.read_columns(path, COLUMNS)
         stays = earlier["profile"].ne(profile)
         table = pandas.concat([earlier[stays], table])
     text = table.to_csv(index=False, float_format=f"%.{tables.DECIMALS}f", lineterminator="\n")

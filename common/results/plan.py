@@ -4,7 +4,6 @@ begins. `PLAN=1` stops there.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shutil
@@ -15,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from common import files
 from common.cli import Request
 from common.datasets import manifests
 from common.datasets.manifests import DataSet
@@ -160,8 +160,8 @@ def _committed() -> List[Dict[str, str]]:
     path = PROJECT / "reproductions/run_minutes.csv"
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    header, *lines = files.read_csv_lines(path) or [[]]
+    return [dict(zip(header, line)) for line in lines]
 
 
 def _cores() -> int:

@@ -20,7 +20,6 @@ import pandas
 from common import files
 from common.datasets import archives
 from common.errors import InputError
-from common.results import tables
 from common.training import runs
 from common.training.runs import Run
 
@@ -101,7 +100,7 @@ def keep(
     for run in behind:
         for kept in runs.RECORDS:
             if (run.folder / kept).exists():  # runs of an earlier version lack one
-                content = (run.folder / kept).read_bytes()
+                content = files.read_bytes(run.folder / kept, files.MOST_BYTES)
                 files.write_bytes(folder / "provenance" / run.folder.name / kept, content)
     own = folder / "provenance" / name
     if len(behind) > 1:
@@ -125,7 +124,8 @@ def _packed(behind: Sequence[Run], packing: Packing) -> bytes:
         paths = sorted(path for path in packed.predictions.rglob("*") if path.is_file())
         names = [path.relative_to(packed.predictions).as_posix() for path in paths]
         content = io.BytesIO()
-        archives.pack(content, zip(names, (path.read_bytes() for path in paths)))
+        contents = (files.read_bytes(path, files.MOST_BYTES) for path in paths)
+        archives.pack(content, zip(names, contents))
     size = len(content.getvalue())
     if size > MOST_PACKED_BYTES:
         raise InputError(
@@ -163,8 +163,7 @@ def scores_of(folder: Path, name: str) -> pandas.DataFrame:
     """
     path = folder / "provenance" / name / "metrics.csv"
     try:
-        content = files.read_bytes(path, tables.MOST_BYTES)
-        return pandas.read_csv(io.BytesIO(content), dtype={"id": str})
+        return pandas.read_csv(files.buffered(path), dtype={"id": str})
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected scores per image as CSV ({reason})") from None
@@ -199,7 +198,7 @@ def read_sums(folder: Path) -> Dict[str, str]:
     if not path.is_file():
         raise InputError(f"{path}: missing; regenerate the paper's tables")
     recorded = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(files.read_text(path).splitlines(), start=1):
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64:
             raise InputError(f"{path}, line {number}: expected a SHA-256, two blanks and a name")

@@ -258,9 +258,8 @@ def _largest_move(block: pandas.DataFrame) -> Any:
 def write(table: pandas.DataFrame, path: Path) -> None:
     """Write the readings as CSV; other protocols and profiles in the file stay."""
     if path.exists():
-        earlier = pandas.read_csv(path, dtype={"published": str, "seeds": str}).fillna(
-            {"reading": ""}
-        )
+        types = {"published": str, "seeds": str}
+        earlier = tables.read_columns(path, COLUMNS, dtype=types).fillna({"reading": ""})
         new = set(zip(table["protocol"], table["profile"]))
         blocks = zip(earlier["protocol"], earlier["profile"])
         stays = [block not in new for block in blocks]

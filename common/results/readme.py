@@ -48,7 +48,7 @@ def render(readme: Path, project: Path = PROJECT, papers: Sequence[Overview] = (
         InputError: a block names a table or metric that does not exist, or a results file is
             damaged.
     """
-    text = readme.read_text(encoding="utf-8")
+    text = files.read_text(readme)
     if not papers and any(name in OVERVIEWS for _, name, _, _ in BLOCK.findall(text)):
         papers = overview.gather(project=project)
 
@@ -71,7 +71,7 @@ def stale(project: Path = PROJECT) -> Dict[Path, str]:
     found = export.stale_comparisons(project)
     for readme in filter(Path.exists, readmes):
         text = render(readme, project, papers)
-        if text != readme.read_text(encoding="utf-8"):
+        if text != files.read_text(readme):
             found[readme] = text
     return found
 

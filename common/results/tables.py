@@ -38,7 +38,6 @@ COMPARISON_COLUMNS = (
 # fmt: on
 NUMBERS = ("mean", "sd", "low", "high", "image_se", "images")
 DECIMALS = 6
-MOST_BYTES = 100_000_000  # of a file
 Key = Tuple[str, str, str, str, str]
 
 
@@ -299,10 +298,25 @@ def write(frame: pd.DataFrame, path: Path | str) -> bool:
         Whether the file has changed.
     """
     text, path = as_csv(frame), Path(path)
-    if path.exists() and path.read_bytes() == text.encode("utf-8"):
+    if path.exists() and files.read_bytes(path, files.MOST_BYTES) == text.encode("utf-8"):
         return False
     files.write_text(path, text)
     return True
+
+
+def read_columns(path: Path, columns: Iterable[str], **options: Any) -> pd.DataFrame:
+    """Read a CSV file that has these columns; `options` are those of `pandas.read_csv`.
+
+    Raises:
+        InputError: it is damaged, or has others.
+    """
+    try:
+        table = pd.read_csv(files.buffered(path), **options)
+    except ValueError as error:
+        raise InputError(f"{path}: expected a CSV table: {' '.join(str(error).split())}") from None
+    if tuple(table.columns) != tuple(columns):
+        raise InputError(f"{path}: expected the columns {', '.join(columns)}; regenerate it")
+    return table
 
 
 def parse_csv(text: str) -> List[List[str]]:
@@ -318,7 +332,7 @@ def read(path: Path | str) -> pd.DataFrame:
     """
     try:
         # pandas' own reader would shift or fill the lines that have a field too many or too few.
-        text = files.read_bytes(path, MOST_BYTES).decode("utf-8")
+        text = files.read_bytes(path, files.MOST_BYTES).decode("utf-8")
         header, *lines = parse_csv(text) or [[]]
         frame = _parsed(header, lines)
     except (OSError, ValueError, csv.Error) as error:

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pandas
 
+from common import files
 from common.cli import Request
 from common.datasets import manifests
 from common.datasets.manifests import DataSet
@@ -89,7 +90,7 @@ def count_packed(paper: Paper, results_root: Path) -> int:
 def _tables(paper: Paper, folder: Path) -> Iterator[Tuple[Path, Target]]:
     """The tables of scores in a folder of results, with what makes them."""
     for path in sorted(folder.glob("*.csv")):
-        header = path.read_text(encoding="utf-8").partition("\n")[0]
+        header = files.read_text(path).partition("\n")[0]
         target = paper.targets.get(path.stem)
         if target is not None and "seed_values" in header:
             yield path, target
@@ -254,7 +255,7 @@ def _as_text(table: pandas.DataFrame) -> List[Dict[str, str]]:
 
 def _stale(path: Path, reference: Any, table: pandas.DataFrame) -> Iterator[str]:
     expected = tables.as_csv(tables.compare(reference, table))
-    if not path.exists() or path.read_text(encoding="utf-8") != expected:
+    if not path.exists() or files.read_text(path) != expected:
         yield f"{path}: does not follow from the table and the published numbers; regenerate it"
 
 
@@ -274,7 +275,7 @@ def _rescored(paper: Paper, kept: Kept) -> Iterator[str]:
             yield str(error).replace(scratch, str(packed))
             return
         runs.write_csv(Path(scratch) / "metrics.csv", table)
-        found = tables.parse_csv((Path(scratch) / "metrics.csv").read_text(encoding="utf-8"))
+        found = files.read_csv_lines(Path(scratch) / "metrics.csv")
     path = kept.folder / "provenance" / kept.name / "metrics.csv"
     yield from _different_scores(path, found)
     if whole != provenance.whole_of(kept.folder, kept.name):
@@ -283,7 +284,7 @@ def _rescored(paper: Paper, kept: Kept) -> Iterator[str]:
 
 def _different_scores(path: Path, found: List[List[str]]) -> Iterator[str]:
     """Name the first score of every image that does not follow from the predictions."""
-    recorded = tables.parse_csv(path.read_text(encoding="utf-8"))
+    recorded = files.read_csv_lines(path)
     if recorded[:1] != found[:1]:
         yield f"{path}: has other columns than the scores of today; regenerate the table"
         return
@@ -293,11 +294,12 @@ def _different_scores(path: Path, found: List[List[str]]) -> Iterator[str]:
     for key in sorted(set(ours) ^ set(theirs)):
         yield f"{path}: {key[-1]} is {'missing' if key in ours else 'in no prediction'}"
     for key in sorted(set(ours) & set(theirs)):
-        wrong = [place for place, cell in enumerate(ours[key]) if cell != theirs[key][place]]
+        line = theirs[key] + [""] * len(header)  # it may have been cut
+        wrong = [place for place, cell in enumerate(ours[key]) if cell != line[place]]
         for place in wrong[:1]:
             yield (
-                f"{path}: {key[-1]}: {header[place]} is {theirs[key][place]}, the predictions "
-                f"give {ours[key][place]}"
+                f"{path}: {key[-1]}: {header[place]} is {line[place]}, the predictions give "
+                f"{ours[key][place]}"
             )
 
 

@@ -114,7 +114,7 @@ def fit(
         remedy = "remove the folder to train anew"
         weights_files.load(model, weights, remedy)
         try:
-            return pandas.read_csv(history_file)
+            return pandas.read_csv(files.buffered(history_file))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{history_file}: missing or damaged ({reason}); {remedy}") from None
@@ -202,7 +202,7 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
         checkpoint.read(
             str(kept[-1] / "checkpoint")
         ).expect_partial().assert_existing_objects_matched()
-        return json.loads((kept[-1] / "history.json").read_text(encoding="utf-8"))
+        return json.loads(files.read_text(kept[-1] / "history.json"))
     except (
         tf.errors.OpError,
         AssertionError,

@@ -138,7 +138,7 @@ def _read(path: Path) -> np.ndarray:
 
 def _load_array(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(files.buffered(path), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         values = None
     if not isinstance(values, np.ndarray) or values.ndim not in (2, 3) or not values.size:

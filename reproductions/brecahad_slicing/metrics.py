@@ -11,6 +11,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 import numpy as np
 import pandas
 
+from common import files
 from common.datasets.manifests import DataSet
 from common.errors import InputError
 from common.metrics import dice
@@ -38,7 +39,7 @@ def per_image(
     tables = []
     for part, tiles in split.items():
         if part == "train" and run.of_earlier_version:  # kept scores of these, and no maps
-            kept = pandas.read_csv(run.folder / "metrics.csv", dtype={"id": str})
+            kept = pandas.read_csv(files.buffered(run.folder / "metrics.csv"), dtype={"id": str})
             tables.append(kept[kept["part"] == "train"])
             continue
         maps = saved(run, part, samples, tiles, config)

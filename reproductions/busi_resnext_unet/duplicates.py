@@ -53,7 +53,7 @@ def group_of(ids: Sequence[str]) -> List[str]:
 
 def read() -> Groups:
     """Read the project's list of groups."""
-    return json.loads(LIST.read_text(encoding="utf-8"))
+    return json.loads(files.read_text(LIST))
 
 
 def write(groups: Groups) -> None:

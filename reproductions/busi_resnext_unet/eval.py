@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import numpy as np
 import pandas
 
+from common import files
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.files import PROJECT
@@ -139,7 +140,7 @@ def figure9(page: Page) -> None:
     """IoU and loss per epoch of the three U-Nets, figure 9."""
     charts: Dict[str, List[figures.Line]] = {"IoU": [], "loss": []}
     for colour, trained in enumerate(page.rows):
-        history = pandas.read_csv(trained.runs[0].folder / "history.csv")
+        history = pandas.read_csv(files.buffered(trained.runs[0].folder / "history.csv"))
         label = _label(trained)
         for part, prefix in (("training", ""), ("validation", "val_")):
             for heading, lines in charts.items():

@@ -9,13 +9,14 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageEnhance
 
+from common import files
 from common.datasets import manifests
 from common.datasets.archives import check_zip_size
 from common.datasets.splits import Split, random_split
@@ -201,10 +202,7 @@ def _read(folder: Path, config: Config) -> Dict[str, List[Sample]]:
 def unpack(path: Path) -> Dict[str, List[Sample]]:
     """Read the samples of each part of a MedSegBench file. Raises InputError as `load`."""
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with archive:
+        with files.open_regular(path) as stream, _opened(stream) as archive:
             check_zip_size(path, archive.zip)
             wanted = [f"{name}_{kind}" for name in PARTS.values() for kind in ("images", "label")]
             missing = [key for key in wanted if key not in archive.files]
@@ -229,6 +227,13 @@ def unpack(path: Path) -> Dict[str, List[Sample]]:
         raise InputError(
             f"{path}: expected an npz file of plain arrays ({' '.join(str(error).split())})"
         ) from None
+
+
+def _opened(stream: BinaryIO) -> np.lib.npyio.NpzFile:
+    archive = np.load(stream, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("a single array")
+    return archive
 
 
 def _samples(

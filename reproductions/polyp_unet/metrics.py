@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Sequence, Union
 import numpy as np
 import pandas
 
+from common import files
 from common.datasets.manifests import DataSet
 from common.metrics import dice
 from common.training import predictions
@@ -43,7 +44,7 @@ def per_image(
     for part in parts:
         maps[part] = [predictions.load_map(run, sample.id) for sample in samples[part]]
     if run.of_earlier_version:
-        kept = pandas.read_csv(run.folder / "metrics.csv")
+        kept = pandas.read_csv(files.buffered(run.folder / "metrics.csv"))
         tuned = float(kept[f"{TUNED}threshold"].iloc[0])
     else:
         tuned = best_threshold(samples["validation"], maps["validation"])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import h5py
 import pytest
@@ -52,13 +53,23 @@ def test_any_bytes_are_yaml_or_refused_in_one_line(tmp_path_factory, content):
 def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, words in ((tmp_path / "pipe", "named pipe"), ("/dev/zero", "a device")):
-        for read in (files.sha256, files.read_yaml, lambda p: files.read_bytes(p, 100)):
+        for read in (files.sha256, files.read_yaml, files.read_csv_lines, files.buffered):
             with pytest.raises(InputError, match=f"{path}: expected a file, this is .*{words}"):
                 read(path)
     for path, error in (("", IsADirectoryError), ("none", FileNotFoundError)):
         with pytest.raises(error) as caught:
             files.sha256(tmp_path / path)
         assert caught.value.filename == str(tmp_path / path)
+
+
+def test_texts_of_another_encoding_and_csv_that_is_none_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    for content, words in (("Rüya", "not a text in UTF-8"), ('a,"b\0', "a.csv: not CSV")):
+        path.write_bytes(content.encode("latin-1"))
+        with pytest.raises(InputError, match=words):
+            files.read_csv_lines(path)
+    path.write_bytes('a,"b\r\nü"\n1,2\n'.encode())
+    assert files.read_csv_lines(path) == [["a", "b\r\nü"], ["1", "2"]]
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
@@ -100,15 +111,15 @@ def test_checksums_are_those_of_hashlib(tmp_path_factory, content):
 # Locks
 
 
-@pytest.fixture(params=["flock", "ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+@pytest.fixture(params=["flock", "ENOLCK", "ENOSYS", "EOPNOTSUPP", "no links"])
 def disk(request, monkeypatch, tmp_path):
     """A disk with locks, and some without."""
     if request.param != "flock":
-
-        def refuse(*_):
-            raise OSError(getattr(errno, request.param), "no locks here")
-
-        monkeypatch.setattr(fcntl, "flock", refuse)
+        refused = OSError(getattr(errno, request.param, errno.ENOLCK), "no locks here")
+        monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=refused))
+        if request.param == "no links":
+            no_links = OSError(errno.EPERM, "no links here")
+            monkeypatch.setattr(os, "link", mock.Mock(side_effect=no_links))
     return tmp_path
 
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple
 
+from common import files
 from common.errors import InputError, on_one_line
 from common.files import PROJECT
 from reproductions.brain_tumour_mask_rcnn.app.facts import Measured
@@ -88,7 +89,7 @@ def _scored(run_folder: Path, data_roots: Sequence[Path]) -> pandas.DataFrame:
     config = runs.load_config(run_folder, Config)
     run = runs.Run(run_folder, runs.read_json(run_folder / "config.json"))
     if run.of_earlier_version:  # which has scored by itself
-        return pandas.read_csv(run_folder / "metrics.csv", dtype={"id": str})
+        return pandas.read_csv(files.buffered(run_folder / "metrics.csv"), dtype={"id": str})
     data_set = _data_set(str(run.config.get("data")), data_roots)
     return paper.score(Trained(Row(ROW), config, config, config, (run,)), data_set)
 

@@ -87,6 +87,10 @@ def test_a_damaged_file_is_named(tmp_path):
     (folder / "metrics.csv").write_text("score\n0.5\n")
     with pytest.raises(InputError, match=r"metrics\.csv: expected a CSV of scores per image"):
         spread.Runs(tmp_path).of({})
-    (folder / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config\.json: expected JSON"):
-        spread.Runs(tmp_path)
+    (folder / "metrics.csv").write_text("id,tp\na,1\nb,many\n")
+    with pytest.raises(InputError, match=r"metrics\.csv: damaged in tp .*'many'"):
+        spread.Runs(tmp_path).of({})[0].numbers("tp")
+    for content in ("{", "[]", "[" * 100_000):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(InputError, match=r"config\.json: expected a JSON object"):
+            spread.Runs(tmp_path)
