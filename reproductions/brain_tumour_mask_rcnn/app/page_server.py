@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import List
 
 from jupyter_server.base.handlers import APIHandler
-from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+from tornado.web import authenticated
 from traitlets.config import Config
 from voila.app import Voila
 
@@ -47,7 +47,7 @@ HEADERS = {
 class State(APIHandler):
     """Tells a tab whether its process is there."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, kernel_id: str, *parts_of_it: str) -> None:
         self.kernel_manager.notify_question(kernel_id)
         running = await self.kernel_manager.is_running(kernel_id)
@@ -66,11 +66,11 @@ class PageServer(Voila):
     def listen(self) -> None:
         """Answer requests until interrupted."""
         kernels = self.kernel_manager
-        self.app = gate.Gate(self.app, self.port, kernels.has_room, kernels.most_tabs)
-        server = HTTPServer(self.app, max_body_size=1 << 16)
+        entrance = gate.Gate(self.app, self.port, kernels.has_room, kernels.most_tabs)
+        server = HTTPServer(entrance, max_body_size=1 << 16)
         server.add_socket(self.listening)
         self.ioloop = IOLoop.current()
-        address = f"http://{ADDRESS}:{self.port}/?token={self.app.token}"
+        address = f"http://{ADDRESS}:{self.port}/?token={entrance.token}"
         self.ioloop.add_callback(print, f"{address}  (Ctrl-C ends it)", flush=True)
         try:
             self.ioloop.start()

@@ -38,6 +38,8 @@ TURKISH: Dict[str, str] = {
     "hint": f"{formats.listed('veya')}; " + "dosya başına en çok {megabytes} MB, görüntü başına "
     "{side} × {side} piksel.",
     "privacy": "Görüntüler yalnızca bu bilgisayarın belleğinde işlenir, kaydedilmez.",
+    "greys_of_window": "gri değerler dosyanın penceresiyle",
+    "greys_of_image": "en düşük gri değer siyah, en yüksek beyaz",
     # The list
     "entry_frame": "{name} · kare {frame}/{frames}",
     "entry_bad": "okunamadı",
@@ -76,7 +78,7 @@ TURKISH: Dict[str, str] = {
     "no_model": "Ağ şu anda çalışmıyor. Hazır olunca yeniden deneyin.",
     "too_many_bytes": "“{name}” çok büyük: dosya en çok {megabytes} MB olabilir.",
     "too_many_pixels": "“{name}” çok büyük: görüntü en çok {side} × {side} piksel içerebilir.",
-    "unreadable": "“{name}” okunamadı. Bozulmamış bir "
+    "unreadable": "“{name}” okunamadı: dosya bozuk ya da desteklenmeyen türde. Bozulmamış bir "
     + f"{formats.listed('veya')} dosyası yükleyin.",
     "list_full": "“{name}” eklenemedi: liste dolu ({entries} görüntü veya {together} MB). "
     "Listeyi boşaltıp yeniden yükleyin.",
@@ -153,6 +155,8 @@ ENGLISH: Dict[str, str] = {
     "hint": f"{formats.NAMES}; " + "at most {megabytes} MB a file and {side} × {side} pixels "
     "an image.",
     "privacy": "Images are processed in this computer's memory only and are not stored.",
+    "greys_of_window": "grey values by the window of the file",
+    "greys_of_image": "lowest grey value black, highest white",
     "entry_frame": "{name} · frame {frame}/{frames}",
     "entry_bad": "not readable",
     "entry_new": "not examined",
@@ -189,7 +193,8 @@ ENGLISH: Dict[str, str] = {
     "no_model": "The network is not running at the moment. Try again when it is ready.",
     "too_many_bytes": "“{name}” is too large: a file may have at most {megabytes} MB.",
     "too_many_pixels": "“{name}” is too large: an image may have at most {side} × {side} pixels.",
-    "unreadable": "“{name}” could not be read. Upload an undamaged " + f"{formats.NAMES} file.",
+    "unreadable": "“{name}” could not be read: it is damaged, or of a kind that is not supported. "
+    "Upload an undamaged " + f"{formats.NAMES} file.",
     "list_full": "“{name}” could not be added: the list is full ({entries} images or {together} "
     "MB). Empty the list and upload it again.",
     "seg_failed": "DICOM SEG could not be written ({reason}). Download the mask as PNG.",

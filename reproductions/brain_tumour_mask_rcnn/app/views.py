@@ -70,10 +70,12 @@ class Views:
     def status(self, messages: Sequence[str], entry: Optional[Entry], busy: bool) -> str:
         """Which image is shown, and how it goes."""
         parts = []
-        if entry is not None and entry.size:
+        if entry is not None and any(entry.size):
             height, width = entry.size
             name = html.escape(self.name(entry))
-            parts.append(f"<p class='bt-file'>{name} <span>{width} × {height}</span></p>")
+            greys = f" · {self.text[entry.greys]}" if entry.greys else ""
+            size = f"{width} × {height}{greys}"
+            parts.append(f"<p class='bt-file'>{name} <span>{size}</span></p>")
         kind = "bt-message bt-busy" if busy else "bt-message"
         parts += [f"<p class='{kind}'>{message}</p>" for message in messages]
         return "".join(parts)
@@ -136,7 +138,7 @@ class Views:
             parts.append(f"<p class='bt-none'>{text['none']}</p>")
         if shown and entry.pixel_area is None:
             parts.append(f"<p class='bt-note'>{text['no_spacing']}</p>")
-        below = entry.found[len(shown) :]
+        below = (entry.found or [])[len(shown) :]
         if below:
             best = wording.score(below[0].score, self.language)
             parts.append(

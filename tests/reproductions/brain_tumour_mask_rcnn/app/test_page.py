@@ -123,7 +123,7 @@ def test_a_score_just_below_the_threshold_never_reads_like_it(shown):
     class Near(Model):
         async def detect(self, image, min_score):
             masks = np.ones((1, *image.shape[:2]), bool)
-            return findings.from_masks([0.697], np.float32([[0, 0, 9, 9]]), masks)
+            return findings.from_masks(np.float32([0.697]), np.float32([[0, 0, 9, 9]]), masks)
 
     shown._model = Near()
     examine(shown, encoded(BRIGHT))

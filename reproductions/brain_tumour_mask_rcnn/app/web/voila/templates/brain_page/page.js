@@ -79,8 +79,8 @@
 
   // Names, roles and values.
   function name() {
-    document.documentElement.lang = words.code;
-    if (words.title) document.title = words.title;
+    set(document.documentElement, { lang: words.code });
+    if (document.title !== words.title) document.title = words.title;
     const labels = {
       ".bt-controls": { role: "region", "aria-label": words.controls },
       ".bt-result": { role: "region", "aria-label": words.result },
