@@ -46,7 +46,7 @@ TURKISH: Dict[str, str] = {
     "entry_new": "incelenmedi",
     "entry_found": "{count} bulgu",
     # How it goes
-    "empty": "Henüz görüntü yok",
+    "empty": "Gösterilecek görüntü yok",
     "choose": "Ağ hazır. Bir MR görüntüsü yükleyin.",
     "reading": "“{name}” okunuyor…",
     "ready": "Görüntü hazır. “Tümör Tespiti” düğmesine basın.",
@@ -78,6 +78,7 @@ TURKISH: Dict[str, str] = {
     "no_model": "Ağ şu anda çalışmıyor. Hazır olunca yeniden deneyin.",
     "too_many_bytes": "“{name}” çok büyük: dosya en çok {megabytes} MB olabilir.",
     "too_many_pixels": "“{name}” çok büyük: görüntü en çok {side} × {side} piksel içerebilir.",
+    "too_narrow": "“{name}” çok dar: bir kenarı ötekinin en çok {ratio} katı olabilir.",
     "unreadable": "“{name}” okunamadı: dosya bozuk ya da desteklenmeyen türde. Bozulmamış bir "
     + f"{formats.listed('veya')} dosyası yükleyin.",
     "list_full": "“{name}” eklenemedi: liste dolu ({entries} görüntü veya {together} MB). "
@@ -124,7 +125,8 @@ TURKISH: Dict[str, str] = {
     "gone_server": "Sayfanın sunucusuna ulaşılamıyor. Terminalde “make brain-ui” ile yeniden "
     "başlatın ve yazdığı adresi açın.",
     "gone_address": "Sayfa yeniden başlatılmış. Terminalde yazan yeni adresi açın.",
-    "no_answer": "“{name}” için yanıt gelmedi. Sayfayı yenileyip yeniden deneyin.",
+    "no_answer": "“{name}” için henüz yanıt gelmedi. Bekleyin ya da sayfayı yenileyip yeniden "
+    "deneyin.",
     "reload": "Sayfayı yenile",
 }
 
@@ -161,7 +163,7 @@ ENGLISH: Dict[str, str] = {
     "entry_bad": "not readable",
     "entry_new": "not examined",
     "entry_found": "findings: {count}",
-    "empty": "No image yet",
+    "empty": "No image to show",
     "choose": "The network is ready. Upload an MR image.",
     "reading": "Reading “{name}”…",
     "ready": "The image is ready. Press “Detect tumour”.",
@@ -193,6 +195,7 @@ ENGLISH: Dict[str, str] = {
     "no_model": "The network is not running at the moment. Try again when it is ready.",
     "too_many_bytes": "“{name}” is too large: a file may have at most {megabytes} MB.",
     "too_many_pixels": "“{name}” is too large: an image may have at most {side} × {side} pixels.",
+    "too_narrow": "“{name}” is too narrow: a side may be at most {ratio} times the other.",
     "unreadable": "“{name}” could not be read: it is damaged, or of a kind that is not supported. "
     "Upload an undamaged " + f"{formats.NAMES} file.",
     "list_full": "“{name}” could not be added: the list is full ({entries} images or {together} "
@@ -235,7 +238,7 @@ ENGLISH: Dict[str, str] = {
     "gone_server": "The page's server cannot be reached. Start it again in the terminal with "
     "“make brain-ui” and open the address that it prints.",
     "gone_address": "The page has been restarted. Open the new address printed in the terminal.",
-    "no_answer": "There was no answer to “{name}”. Reload the page and try again.",
+    "no_answer": "There is no answer to “{name}” yet. Wait, or reload the page and try again.",
     "reload": "Reload the page",
 }
 

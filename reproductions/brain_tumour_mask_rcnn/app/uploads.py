@@ -16,6 +16,7 @@ from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
 
 MEGABYTES = 16  # the most that a file may have
 SIDE = 2048  # an image may have SIDE² pixels; MR slices have up to 1024²
+NARROWEST = 100  # ratio of the sides, beyond which the network would see nothing of the image
 ENTRIES = 200  # in the list
 TOGETHER = 96  # megabytes of all files in the list
 
@@ -128,10 +129,12 @@ def pixels(entry: Entry) -> Optional[np.ndarray]:
         entry.problem = "unreadable"
     else:
         height, width = image.pixels.shape[:2]
-        entry.size, entry.spacing = (height, width), image.spacing
-        if image.levels != AS_STORED:
-            windowed = image.levels.startswith(("window", "VOI"))
-            entry.greys = "greys_of_window" if windowed else "greys_of_image"
-        return reading.to_rgb(image.pixels)
+        if max(height, width) <= NARROWEST * min(height, width):
+            entry.size, entry.spacing = (height, width), image.spacing
+            if image.levels != AS_STORED:
+                windowed = image.levels.startswith(("window", "VOI"))
+                entry.greys = "greys_of_window" if windowed else "greys_of_image"
+            return reading.to_rgb(image.pixels)
+        entry.problem = "too_narrow"
     entry.content = b""
     return None
