@@ -134,6 +134,13 @@ endef
 $(foreach paper,$(PAPERS),$(eval $(call paper_rules,$(paper))))
 -include $(wildcard reproductions/*/targets.mk)
 
+# A variable on the command line that is none of the above would be ignored in silence.
+SET := $(foreach one,$(subst \ ,_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(one))))
+ifneq ($(SET),)
+KNOWN := SHELL MAKEFLAGS $(shell sed -n 's/^## \([A-Z_]*\) .*: .*/\1/p' $(MAKEFILE_LIST))
+$(foreach name,$(filter-out $(KNOWN),$(SET)),$(error $(name): no such variable; make help lists them))
+endif
+
 data: setup ## find or download every data set, and go on after one that cannot be had
 	@$(MODULE) common.datasets.manifests --all $(ROOT_OPTION)
 

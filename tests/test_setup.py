@@ -57,6 +57,14 @@ def test_every_command_needs_nothing_but_its_target():
     assert commands("tnbc-table1") == [TABLE1]
 
 
+@pytest.mark.parametrize("given", ["PROT=9000", "port=9000", "PROFIL=quick"])
+def test_a_variable_that_does_not_exist_is_named_and_nothing_is_done(given):
+    result = make("-n", "brain-ui", "PORT=9000", given)
+    name = given.partition("=")[0]
+    assert result.returncode == 2 and not result.stdout
+    assert f"{name}: no such variable; make help lists them" in result.stderr
+
+
 def test_variables_reach_the_command_as_options_with_their_spaces():
     settings = {
         "DATA_ROOT": "/data sets/it's $x `y` $(z)",

@@ -63,8 +63,7 @@ class Broker:
         self.waiting, self.seconds = waiting, seconds
         self.state = {"state": "loading", "reason": "", "folder": True}
         self._process: Optional[subprocess.Popen] = None
-        self._changed: Optional[asyncio.Event] = None
-        self._work: Optional[asyncio.Event] = None
+        self._changed, self._work = asyncio.Event(), asyncio.Event()
         self._jobs: Deque[Job] = deque()
         self._tasks: List[asyncio.Task] = []
         self._server: Optional[asyncio.AbstractServer] = None
@@ -76,7 +75,6 @@ class Broker:
 
     async def start(self) -> None:
         """Listen for tabs and start the process."""
-        self._changed, self._work = asyncio.Event(), asyncio.Event()
         self._server = await asyncio.start_unix_server(self._serve, str(self.path))
         self.path.chmod(0o600)
         self._tasks = [
@@ -118,7 +116,7 @@ class Broker:
         """Run one process to its end and say why it ended; None where it has failed to load."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 [*self.command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -135,13 +133,18 @@ class Broker:
                 return None
             if first:
                 self._set(state="ready", reason="")
-                return await self._give_jobs(reader, writer)
-            return await self._why()
+                return await self._give_jobs(process, reader, writer)
+            return await _why(process)
         finally:
             writer.close()
             self._end_process()
 
-    async def _give_jobs(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    async def _give_jobs(
+        self,
+        process: subprocess.Popen,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> str:
         """Hand over one job after the other until the process ends; give the reason."""
         closed = asyncio.ensure_future(wire.receive(reader))
         work = asyncio.ensure_future(self._next_job())
@@ -151,7 +154,7 @@ class Broker:
                 if closed.done():
                     if work.done():
                         self._jobs.appendleft(work.result())  # for the next process
-                    return await self._why()
+                    return await _why(process)
                 job = work.result()
                 writer.write(wire.pack(job.header, job.content))
                 await asyncio.wait({closed}, timeout=self.seconds)
@@ -160,7 +163,7 @@ class Broker:
                     return "time"
                 reply = closed.result()
                 if reply is None:
-                    reason = await self._why()
+                    reason = await _why(process)
                     job.give({"error": reason})
                     return reason
                 job.give(*reply)
@@ -169,15 +172,6 @@ class Broker:
         finally:
             closed.cancel()
             work.cancel()
-
-    async def _why(self) -> str:
-        """Say how a process that has closed its socket has ended."""
-        process = self._process
-        for _ in range(50):
-            if process.poll() is not None:
-                break
-            await asyncio.sleep(0.02)
-        return "killed" if process.poll() == -signal.SIGKILL else "ended"
 
     def _end_process(self) -> None:
         process, self._process = self._process, None
@@ -258,6 +252,15 @@ class Broker:
 
     async def _next_change(self) -> None:
         await self._changed.wait()
+
+
+async def _why(process: subprocess.Popen) -> str:
+    """Say how a process that has closed its socket has ended."""
+    for _ in range(50):
+        if process.poll() is not None:
+            break
+        await asyncio.sleep(0.02)
+    return "killed" if process.poll() == -signal.SIGKILL else "ended"
 
 
 async def _either(gone: asyncio.Future, other: Awaitable) -> None:

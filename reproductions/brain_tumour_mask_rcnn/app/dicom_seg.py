@@ -21,7 +21,10 @@ TUMOUR = TargetClass(1, "Tumour candidates", (255, 80, 64), ("108369006", "Neopl
 @exits_cleanly
 def main() -> None:
     """Answer the request on standard input."""
-    header, content = wire.read(sys.stdin.buffer)
+    message = wire.read(sys.stdin.buffer)
+    if message is None:  # the tab has gone
+        return
+    header, content = message
     file, packed = content[: header["file"]], content[header["file"] :]
     shape = header["shape"]
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=int(np.prod(shape)))

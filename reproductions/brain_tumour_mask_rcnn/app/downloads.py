@@ -6,8 +6,7 @@ import csv
 import io
 import subprocess
 import sys
-from importlib import util
-from pathlib import Path
+from importlib import metadata
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 import cv2
@@ -22,6 +21,7 @@ COLUMNS = (
     *("file", "frame", "finding", "score", "x1", "y1", "x2", "y2", "area_pixels", "area_mm2"),
     *("threshold", "network", "training_data", "note"),
 )
+FONT = "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf"
 SECONDS = 60  # that the writing of a DICOM file may take
 
 
@@ -134,10 +134,11 @@ def _broken(text: str, font: ImageFont.FreeTypeFont, width: float) -> List[str]:
 
 def _font(size: float) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which has the Turkish letters; it comes with Matplotlib."""
-    folder = Path(util.find_spec("matplotlib").origin).parent
-    return ImageFont.truetype(str(folder / "mpl-data/fonts/ttf/DejaVuSans.ttf"), max(size, 6))
+    file = metadata.distribution("matplotlib").locate_file(FONT)
+    return ImageFont.truetype(str(file), max(size, 6))
 
 
 def _rgb(colour: str) -> Tuple[int, int, int]:
     """Turn #rrggbb into three numbers."""
-    return tuple(int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue

@@ -4,7 +4,7 @@ windows.
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -34,11 +34,11 @@ class Finding(NamedTuple):
         return int(self.mask.sum())
 
 
-def from_masks(scores: Sequence[float], boxes: np.ndarray, masks: np.ndarray) -> List[Finding]:
+def from_masks(scores: np.ndarray, boxes: np.ndarray, masks: np.ndarray) -> List[Finding]:
     """Make findings of scores (n), boxes (n, 4) and masks, bool (n, H, W); the surest comes
     first.
     """
-    order = np.argsort(-np.asarray(scores), kind="stable")
+    order = np.argsort(-scores, kind="stable")
     return [_cut(float(scores[i]), boxes[i], masks[i]) for i in order]
 
 
@@ -76,8 +76,8 @@ def from_message(header: dict, content: bytes) -> List[Finding]:
         length = -(-height * width // 8)
         bits = np.frombuffer(content, np.uint8, length, start)
         mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-        box = tuple(float(side) for side in entry["box"])
-        found.append(Finding(entry["score"], box, entry["top"], entry["left"], mask))
+        place = (_box(entry["box"]), entry["top"], entry["left"])
+        found.append(Finding(entry["score"], *place, mask))
         start += length
     return found
 
@@ -85,9 +85,13 @@ def from_message(header: dict, content: bytes) -> List[Finding]:
 def _cut(score: float, box: np.ndarray, mask: np.ndarray) -> Finding:
     """Cut a mask, bool (H, W), to the smallest window that holds it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    sides = tuple(float(side) for side in box)
     if not len(rows):
-        return Finding(score, sides, 0, 0, np.zeros((0, 0), bool))
+        return Finding(score, _box(box), 0, 0, np.zeros((0, 0), bool))
     top, left = int(rows[0]), int(columns[0])
     window = mask[top : rows[-1] + 1, left : columns[-1] + 1].copy()
-    return Finding(score, sides, top, left, window)
+    return Finding(score, _box(box), top, left, window)
+
+
+def _box(numbers: Iterable[float]) -> Tuple[float, float, float, float]:
+    y1, x1, y2, x2 = map(float, numbers)
+    return y1, x1, y2, x2

@@ -15,7 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Callable, Dict, NamedTuple, Optional, Sequence
 from urllib.parse import parse_qsl
 
-from tornado import httputil
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
@@ -114,16 +114,14 @@ class Gate(Router):
         """Of the application."""
         return self.application.settings
 
-    def find_handler(
-        self, request: httputil.HTTPServerRequest, **options
-    ) -> Optional[httputil.HTTPMessageDelegate]:
+    def find_handler(self, request: HTTPServerRequest, **options) -> Optional[HTTPMessageDelegate]:
         """Give what answers a request."""
         refusal = self.refusal(request)
         if refusal is None:
             return self.application.find_handler(request)
         return self.application.get_handler_delegate(request, Answer, refusal)
 
-    def refusal(self, request: httputil.HTTPServerRequest) -> Optional[dict]:
+    def refusal(self, request: HTTPServerRequest) -> Optional[dict]:
         """Say how a request is answered that Voilà does not get to see; None where it does."""
         if request.headers.get_list("Host") != [request.host]:
             return {"status": 400, "texts": REFUSED}
@@ -151,7 +149,7 @@ class Gate(Router):
     def _knows_token(self, arguments: Dict[str, str]) -> bool:
         return hmac.compare_digest(arguments.get("token", "").encode(), self.token.encode())
 
-    def _knows_cookie(self, request: httputil.HTTPServerRequest) -> bool:
+    def _knows_cookie(self, request: HTTPServerRequest) -> bool:
         try:
             cookies = SimpleCookie(request.headers.get("Cookie", ""))
         except CookieError:
@@ -160,7 +158,7 @@ class Gate(Router):
         return hmac.compare_digest(sent.encode(), self._cookie.encode())
 
 
-def _door(request: httputil.HTTPServerRequest) -> Optional[Door]:
+def _door(request: HTTPServerRequest) -> Optional[Door]:
     """Which door a request goes through; None where there is none for it."""
     if ".." in request.path:
         return None
@@ -173,14 +171,14 @@ def _door(request: httputil.HTTPServerRequest) -> Optional[Door]:
     return None
 
 
-def _is_foreign(request: httputil.HTTPServerRequest) -> bool:
+def _is_foreign(request: HTTPServerRequest) -> bool:
     """Whether a browser says that another site, or another port, has made a request."""
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin", f"http://{request.host}")
     return site not in ("same-origin", "none") or origin.lower() != f"http://{request.host.lower()}"
 
 
-def _is_navigation(request: httputil.HTTPServerRequest) -> bool:
+def _is_navigation(request: HTTPServerRequest) -> bool:
     """Whether a request is for a tab: no image, no frame, nothing fetched beforehand."""
     headers = request.headers
     ahead = "Sec-Purpose" in headers or "Purpose" in headers or "X-Moz" in headers

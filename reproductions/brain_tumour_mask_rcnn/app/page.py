@@ -258,8 +258,8 @@ class Page:
     def _rows(self, views: Views) -> List[tuple]:
         """The table of all images examined; numbers as in English, so that programs read them."""
         rows: List[tuple] = []
-        about = (self.threshold_value, self._network.run, self._network.data)
-        about += (" ".join(self._notes(views)),)
+        network, notes = self._network, " ".join(self._notes(views))
+        about = (self.threshold_value, network.run, network.data, notes)
         for entry in self._uploads.entries:
             if entry.found is None:
                 continue
@@ -283,7 +283,7 @@ class Page:
 
     def _shown(self, entry: Entry) -> List[Finding]:
         """Findings of an entry that reach the threshold."""
-        return [finding for finding in entry.found if finding.score >= self.threshold_value]
+        return [f for f in entry.found or [] if f.score >= self.threshold_value]
 
     def _render(self, **facts: object) -> None:
         """Say everything anew, in the language chosen."""
@@ -317,12 +317,11 @@ class Page:
         self.detect_all.description = views.say("detect_all", count=len(new))
         self.detect_all.disabled = not ready or not new
         self.clear.disabled = bool(self._working)
-        done = entry is not None and entry.found is not None
-        _show(self.downloads, done)
+        _show(self.downloads, entry is not None and entry.found is not None)
+        _show(self.files["seg"], entry is not None and entry.is_dicom)
         for name, button in self.files.items():
             button.description = text[f"download_{name}"]
             button.disabled = self._busy == "preparing"
-        _show(self.files["seg"], done and entry.is_dicom)
 
     def _render_list(self, views: Views) -> None:
         entries = self._uploads.entries
@@ -339,7 +338,7 @@ class Page:
     def _results(self, views: Views) -> Tuple[str, str]:
         """The drawing over the image, and the table of findings."""
         entry = self._current
-        if self._image is None:
+        if entry is None or self._image is None:
             return views.empty(), ""
         if entry.found is None:
             return views.drawing(entry, []), ""

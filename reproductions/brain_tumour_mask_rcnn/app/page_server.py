@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import List
 
 from jupyter_server.base.handlers import APIHandler
-from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+from tornado.web import authenticated
 from traitlets.config import Config
 from voila.app import Voila
 
@@ -24,6 +24,8 @@ from reproductions.brain_tumour_mask_rcnn.app.tab_kernels import TabKernels
 ADDRESS = "127.0.0.1"
 BUSY = 300  # seconds that the process of a tab may take to begin, and to send its page
 WEB = Path(__file__).with_name("web")  # the notebook, and Voilà's template for it
+# What the widgets send: a tab runs no code that a browser sends, whoever has got hold of a cookie.
+MESSAGES = ["kernel_info_request", "comm_info_request", "comm_open", "comm_msg", "comm_close"]
 # The page comes from here and from nowhere else. Its widgets compile templates, hence unsafe-eval.
 POLICY = "; ".join(
     [
@@ -47,7 +49,7 @@ HEADERS = {
 class State(APIHandler):
     """Tells a tab whether its process is there."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, kernel_id: str, *parts_of_it: str) -> None:
         self.kernel_manager.notify_question(kernel_id)
         running = await self.kernel_manager.is_running(kernel_id)
@@ -66,11 +68,11 @@ class PageServer(Voila):
     def listen(self) -> None:
         """Answer requests until interrupted."""
         kernels = self.kernel_manager
-        self.app = gate.Gate(self.app, self.port, kernels.has_room, kernels.most_tabs)
-        server = HTTPServer(self.app, max_body_size=1 << 16)
+        entrance = gate.Gate(self.app, self.port, kernels.has_room, kernels.most_tabs)
+        server = HTTPServer(entrance, max_body_size=1 << 16)
         server.add_socket(self.listening)
         self.ioloop = IOLoop.current()
-        address = f"http://{ADDRESS}:{self.port}/?token={self.app.token}"
+        address = f"http://{ADDRESS}:{self.port}/?token={entrance.token}"
         self.ioloop.add_callback(print, f"{address}  (Ctrl-C ends it)", flush=True)
         try:
             self.ioloop.start()
@@ -145,7 +147,7 @@ def serve(listening: socket.socket, private: Path, most_tabs: int, abandoned_aft
             # By default a tab whose process has not sent its page after 4 s stays empty for ever.
             VoilaExecutor={"startup_timeout": BUSY, "iopub_timeout": BUSY},
             TabKernels={"most_tabs": most_tabs, "abandoned_after": abandoned_after},
-            MappingKernelManager={"cull_idle_timeout": 0},
+            MappingKernelManager={"cull_idle_timeout": 0, "allowed_message_types": MESSAGES},
         ),
     )
 

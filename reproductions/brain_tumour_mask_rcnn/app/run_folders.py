@@ -28,7 +28,8 @@ def describe(run_folder: Path) -> Network:
             )
     config = runs.read_json(run_folder / "config.json")
     try:
-        facts = {name: str(config[name]) for name in ("profile", "encoder", "encoder_weights")}
+        names = ("profile", "encoder", "encoder_weights")
+        profile, encoder, encoder_weights = (str(config[name]) for name in names)
         steps = int(config["epochs"]) * int(config["steps_per_epoch"])
         min_score = float(config["min_score"])
     except (LookupError, TypeError, ValueError) as error:
@@ -37,9 +38,7 @@ def describe(run_folder: Path) -> Network:
         ) from None
     paper = PROFILES["paper"]
     return Network(
-        run=run_folder.resolve().name,
-        data=_data(run_folder),
-        **facts,
+        *(run_folder.resolve().name, _data(run_folder), profile, encoder, encoder_weights),
         min_score=min_score,
         lowest_score=LOWEST_SCORE,
         steps=steps,

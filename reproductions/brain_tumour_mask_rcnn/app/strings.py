@@ -38,13 +38,15 @@ TURKISH: Dict[str, str] = {
     "hint": f"{formats.listed('veya')}; " + "dosya başına en çok {megabytes} MB, görüntü başına "
     "{side} × {side} piksel.",
     "privacy": "Görüntüler yalnızca bu bilgisayarın belleğinde işlenir, kaydedilmez.",
+    "greys_of_window": "gri değerler dosyanın penceresiyle",
+    "greys_of_image": "en düşük gri değer siyah, en yüksek beyaz",
     # The list
     "entry_frame": "{name} · kare {frame}/{frames}",
     "entry_bad": "okunamadı",
     "entry_new": "incelenmedi",
     "entry_found": "{count} bulgu",
     # How it goes
-    "empty": "Henüz görüntü yok",
+    "empty": "Gösterilecek görüntü yok",
     "choose": "Ağ hazır. Bir MR görüntüsü yükleyin.",
     "reading": "“{name}” okunuyor…",
     "ready": "Görüntü hazır. “Tümör Tespiti” düğmesine basın.",
@@ -76,7 +78,8 @@ TURKISH: Dict[str, str] = {
     "no_model": "Ağ şu anda çalışmıyor. Hazır olunca yeniden deneyin.",
     "too_many_bytes": "“{name}” çok büyük: dosya en çok {megabytes} MB olabilir.",
     "too_many_pixels": "“{name}” çok büyük: görüntü en çok {side} × {side} piksel içerebilir.",
-    "unreadable": "“{name}” okunamadı. Bozulmamış bir "
+    "too_narrow": "“{name}” çok dar: bir kenarı ötekinin en çok {ratio} katı olabilir.",
+    "unreadable": "“{name}” okunamadı: dosya bozuk ya da desteklenmeyen türde. Bozulmamış bir "
     + f"{formats.listed('veya')} dosyası yükleyin.",
     "list_full": "“{name}” eklenemedi: liste dolu ({entries} görüntü veya {together} MB). "
     "Listeyi boşaltıp yeniden yükleyin.",
@@ -122,7 +125,8 @@ TURKISH: Dict[str, str] = {
     "gone_server": "Sayfanın sunucusuna ulaşılamıyor. Terminalde “make brain-ui” ile yeniden "
     "başlatın ve yazdığı adresi açın.",
     "gone_address": "Sayfa yeniden başlatılmış. Terminalde yazan yeni adresi açın.",
-    "no_answer": "“{name}” için yanıt gelmedi. Sayfayı yenileyip yeniden deneyin.",
+    "no_answer": "“{name}” için henüz yanıt gelmedi. Bekleyin ya da sayfayı yenileyip yeniden "
+    "deneyin.",
     "reload": "Sayfayı yenile",
 }
 
@@ -153,11 +157,13 @@ ENGLISH: Dict[str, str] = {
     "hint": f"{formats.NAMES}; " + "at most {megabytes} MB a file and {side} × {side} pixels "
     "an image.",
     "privacy": "Images are processed in this computer's memory only and are not stored.",
+    "greys_of_window": "grey values by the window of the file",
+    "greys_of_image": "lowest grey value black, highest white",
     "entry_frame": "{name} · frame {frame}/{frames}",
     "entry_bad": "not readable",
     "entry_new": "not examined",
     "entry_found": "findings: {count}",
-    "empty": "No image yet",
+    "empty": "No image to show",
     "choose": "The network is ready. Upload an MR image.",
     "reading": "Reading “{name}”…",
     "ready": "The image is ready. Press “Detect tumour”.",
@@ -189,7 +195,9 @@ ENGLISH: Dict[str, str] = {
     "no_model": "The network is not running at the moment. Try again when it is ready.",
     "too_many_bytes": "“{name}” is too large: a file may have at most {megabytes} MB.",
     "too_many_pixels": "“{name}” is too large: an image may have at most {side} × {side} pixels.",
-    "unreadable": "“{name}” could not be read. Upload an undamaged " + f"{formats.NAMES} file.",
+    "too_narrow": "“{name}” is too narrow: a side may be at most {ratio} times the other.",
+    "unreadable": "“{name}” could not be read: it is damaged, or of a kind that is not supported. "
+    "Upload an undamaged " + f"{formats.NAMES} file.",
     "list_full": "“{name}” could not be added: the list is full ({entries} images or {together} "
     "MB). Empty the list and upload it again.",
     "seg_failed": "DICOM SEG could not be written ({reason}). Download the mask as PNG.",
@@ -230,7 +238,7 @@ ENGLISH: Dict[str, str] = {
     "gone_server": "The page's server cannot be reached. Start it again in the terminal with "
     "“make brain-ui” and open the address that it prints.",
     "gone_address": "The page has been restarted. Open the new address printed in the terminal.",
-    "no_answer": "There was no answer to “{name}”. Reload the page and try again.",
+    "no_answer": "There is no answer to “{name}” yet. Wait, or reload the page and try again.",
     "reload": "Reload the page",
 }
 

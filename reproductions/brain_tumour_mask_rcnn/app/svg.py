@@ -131,7 +131,7 @@ def contours(finding: Finding) -> List[np.ndarray]:
     padded = np.pad(finding.mask.astype(np.uint8), 1)
     found, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     offset = np.array([finding.left - 1, finding.top - 1])
-    return [contour[:, 0] + offset for contour in found]
+    return [np.reshape(contour, (-1, 2)) + offset for contour in found]
 
 
 def _places(box: Sequence[float], width: float, height: float) -> List[Tuple[float, float]]:

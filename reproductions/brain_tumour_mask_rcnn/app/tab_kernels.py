@@ -30,7 +30,7 @@ class TabKernels(AsyncMappingKernelManager):
     most_tabs = Integer(24, config=True, help="Tabs that may be open at once.")
     abandoned_after = Float(60.0, config=True, help="Seconds a process is kept without its tab.")
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: object):
         super().__init__(**kwargs)
         self._places: List[float] = []  # kept for tabs whose process has not begun to start
         self._starting: Set[str] = set()  # their ids, some of which the list of all has already

@@ -11,10 +11,12 @@ import numpy as np
 
 from common.errors import InputError
 from common.imaging import formats
+from common.imaging.decoding import AS_STORED
 from reproductions.brain_tumour_mask_rcnn.app.findings import Finding
 
 MEGABYTES = 16  # the most that a file may have
 SIDE = 2048  # an image may have SIDE² pixels; MR slices have up to 1024²
+NARROWEST = 100  # ratio of the sides, beyond which the network would see nothing of the image
 ENTRIES = 200  # in the list
 TOGETHER = 96  # megabytes of all files in the list
 
@@ -29,8 +31,10 @@ class Entry:
         index: of the frame in the file, from 0.
         frames: number of frames in the file.
         problem: why it cannot be examined, a key of the page's texts; "" where it can.
-        size: height and width, once it was read.
+        size: height and width; 0 and 0 until it was read.
         spacing: of rows and of columns in mm, where the file tells.
+        greys: how values of more than 8 bits became bytes, a key of the page's texts; "" where
+            they are shown as stored.
         found: what the network found; None before it was examined.
     """
 
@@ -39,8 +43,9 @@ class Entry:
     index: int = 0
     frames: int = 1
     problem: str = ""
-    size: Optional[Tuple[int, int]] = None
+    size: Tuple[int, int] = (0, 0)
     spacing: Optional[Tuple[float, float]] = None
+    greys: str = ""
     found: Optional[List[Finding]] = None
 
     @property
@@ -107,20 +112,29 @@ def pixels(entry: Entry) -> Optional[np.ndarray]:
     where it cannot be read.
     """
     # Not at the top: a tab that waits for its first image needs less memory without it.
-    from common.imaging import reading
+    from common.imaging import levels, reading
 
     if entry.problem:
         return None
+    # A DICOM file says itself what is black and white. Of 16 bits in others an MR image often uses
+    # so few that it would be black.
+    wanted = None if entry.is_dicom else levels.GreyRange(0, 100, percentiles=True)
     try:
         image = reading.read(
-            entry.content, entry.index + 1, name=entry.name, most_pixels=SIDE * SIDE
+            entry.content, entry.index + 1, wanted, name=entry.name, most_pixels=SIDE * SIDE
         )
     except reading.TooManyPixels:
         entry.problem = "too_many_pixels"
     except (InputError, MemoryError):
         entry.problem = "unreadable"
     else:
-        entry.size, entry.spacing = image.pixels.shape[:2], image.spacing
-        return reading.to_rgb(image.pixels)
+        height, width = image.pixels.shape[:2]
+        if max(height, width) <= NARROWEST * min(height, width):
+            entry.size, entry.spacing = (height, width), image.spacing
+            if image.levels != AS_STORED:
+                windowed = image.levels.startswith(("window", "VOI"))
+                entry.greys = "greys_of_window" if windowed else "greys_of_image"
+            return reading.to_rgb(image.pixels)
+        entry.problem = "too_narrow"
     entry.content = b""
     return None

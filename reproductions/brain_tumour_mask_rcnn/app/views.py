@@ -17,9 +17,11 @@ from reproductions.brain_tumour_mask_rcnn.app.uploads import Entry
 LIMITS = {
     "megabytes": uploads.MEGABYTES,
     "side": uploads.SIDE,
+    "ratio": uploads.NARROWEST,
     "entries": uploads.ENTRIES,
     "together": uploads.TOGETHER,
 }
+LETTERS = 24  # of a file's name in the list
 HIGHEST = 0.99  # threshold that can be chosen
 # What the browser needs to know in words: names of controls, and what it says without the server.
 NAMES = ("title", "language", "controls", "result", "upload", "threshold", "list", "downloads")
@@ -70,10 +72,12 @@ class Views:
     def status(self, messages: Sequence[str], entry: Optional[Entry], busy: bool) -> str:
         """Which image is shown, and how it goes."""
         parts = []
-        if entry is not None and entry.size:
+        if entry is not None and any(entry.size):
             height, width = entry.size
             name = html.escape(self.name(entry))
-            parts.append(f"<p class='bt-file'>{name} <span>{width} × {height}</span></p>")
+            greys = f" · {self.text[entry.greys]}" if entry.greys else ""
+            size = f"{width} × {height}{greys}"
+            parts.append(f"<p class='bt-file'>{name} <span>{size}</span></p>")
         kind = "bt-message bt-busy" if busy else "bt-message"
         parts += [f"<p class='{kind}'>{message}</p>" for message in messages]
         return "".join(parts)
@@ -136,7 +140,7 @@ class Views:
             parts.append(f"<p class='bt-none'>{text['none']}</p>")
         if shown and entry.pixel_area is None:
             parts.append(f"<p class='bt-note'>{text['no_spacing']}</p>")
-        below = entry.found[len(shown) :]
+        below = (entry.found or [])[len(shown) :]
         if below:
             best = wording.score(below[0].score, self.language)
             parts.append(
@@ -177,11 +181,16 @@ class Views:
         }
         return [self.say(key, **facts) for key in self.network.stamps]
 
-    def name(self, entry: Entry) -> str:
-        """Name of an image: its file and, where that has several, its frame. Not escaped."""
+    def name(self, entry: Entry, most: int = 1000) -> str:
+        """Name of an image: its file, in at most so many letters, and, where that has several, its
+        frame. Not escaped.
+        """
+        name = entry.name
+        if len(name) > most:  # of numbered files the end says which
+            name = f"{name[: most // 3]}…{name[-(most - most // 3 - 1) :]}"
         if entry.frames == 1:
-            return entry.name
-        facts: Dict[str, object] = {"name": entry.name, "frame": entry.index + 1}
+            return name
+        facts: Dict[str, object] = {"name": name, "frame": entry.index + 1}
         return self.text["entry_frame"].format(**facts, frames=entry.frames)
 
     def option(self, number: int, entry: Entry, threshold: float) -> str:
@@ -193,7 +202,7 @@ class Views:
         else:
             count = sum(finding.score >= threshold for finding in entry.found)
             state = self.text["entry_found"].format(count=count)
-        return f"{number}. {self.name(entry)} – {state}"
+        return f"{number}. {state} – {self.name(entry, LETTERS)}"
 
     def note(self, threshold: float) -> str:
         """One line for files that leave the page. Not escaped."""

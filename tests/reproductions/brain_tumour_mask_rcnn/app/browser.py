@@ -76,10 +76,11 @@ def start(folder: Path, *options: str) -> Server:
 def stop(server: Server) -> None:
     everything = [server.process, *server.process.children(recursive=True)]
     server.process.send_signal(signal.SIGTERM)
-    _, left = psutil.wait_procs(everything, timeout=30)
+    _, left = psutil.wait_procs(everything, timeout=SECONDS)
+    commands = [_command(process) for process in left]
     for process in left:
         process.kill()
-    assert not left
+    assert not commands
 
 
 def launch() -> Iterator[Browser]:

@@ -168,6 +168,24 @@ def test_bad_uploads_get_a_message_and_the_page_lives_on(used_tab, server, scan,
     assert not [p for p in written if piece in p.read_bytes() or scan.stem in p.name]
 
 
+def test_a_tab_that_nobody_uses_changes_nothing(used_tab, scan):
+    upload(used_tab, scan)
+    detect(used_tab)
+    used_tab.mouse.move(0, 0)
+    changes = used_tab.evaluate(
+        """async () => {
+          const pause = time => new Promise(done => setTimeout(done, time));
+          await pause(1000);
+          let count = 0;
+          new MutationObserver(records => { count += records.length; }).observe(
+            document, { childList: true, subtree: true, attributes: true, characterData: true });
+          await pause(2000);
+          return count;
+        }"""
+    )
+    assert changes == 0
+
+
 def test_thirty_uploads_in_a_row_are_all_answered(used_tab, server, tmp_path):
     paths = []
     for number in range(30):

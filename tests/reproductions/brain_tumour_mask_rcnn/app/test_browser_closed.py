@@ -119,6 +119,36 @@ def test_a_tab_cannot_be_listened_to_or_ended_from_elsewhere(chromium, server, c
     leave(tab)
 
 
+def test_a_tab_runs_no_code_that_a_browser_sends(chromium, server, tmp_path):
+    tab = open_tab(chromium, server)
+    config = json.loads(tab.locator("#jupyter-config-data").text_content())
+    written = tmp_path / "written"
+    answers = tab.evaluate(
+        """([kernel, code]) => new Promise(done => {
+          const place = location.host + "/api/kernels/" + kernel + "/channels?session_id=x";
+          const socket = new WebSocket("ws://" + place), seen = [];
+          const ask = (type, content) => socket.send(JSON.stringify({
+            header: { msg_id: type, msg_type: type, username: "", session: "x", version: "5.3",
+                      date: "2026-01-01T00:00:00Z" },
+            parent_header: {}, metadata: {}, content, channel: "shell", buffers: [] }));
+          socket.onmessage = event => {
+            const type = JSON.parse(event.data).header.msg_type;
+            seen.push(type);
+            if (type === "kernel_info_reply") { socket.close(); done(seen); }
+          };
+          socket.onopen = () => {
+            ask("execute_request", { code, silent: false, store_history: false,
+                                     user_expressions: {}, allow_stdin: false });
+            ask("kernel_info_request", {});
+          };
+        })""",
+        [config["kernelId"], f"open({str(written)!r}, 'w').close()"],
+    )
+    assert "kernel_info_reply" in answers and "execute_reply" not in answers
+    assert not written.exists()
+    leave(tab)
+
+
 def test_the_page_asks_nothing_of_others_and_a_second_tab_needs_no_token(chromium, server):
     context = chromium.new_context()
     context.set_default_timeout(SECONDS * 1000)
@@ -140,6 +170,7 @@ def test_the_page_asks_nothing_of_others_and_a_second_tab_needs_no_token(chromiu
 
 
 def test_only_this_machine_is_listened_to(server):
+    until(lambda: not server.tabs)  # none that ends while it is looked at
     everything = [server.process, *server.process.children(recursive=True)]
     listening = {
         connection.laddr.ip

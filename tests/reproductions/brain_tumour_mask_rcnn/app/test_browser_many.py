@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 
 import pytest
 
 from . import browser
-from .browser import leave, open_tab, received, until, upload, wait_until_ready
+from .browser import TURKISH, leave, open_tab, received, until, upload, wait_until_ready
 from .conftest import encoded, plain
 
 GIGABYTE = 1 << 30
+PATIENCE = 600  # seconds that twenty tabs together may take on a busy machine
 
 
 def memory(server) -> int:
@@ -72,37 +72,43 @@ def test_ten_tabs_share_one_network_and_little_memory(chromium, own_server, scan
 @pytest.mark.skipif(not os.environ.get("EXPLORE"), reason="takes minutes; EXPLORE=1 runs it")
 def test_twenty_tabs_and_two_hundred_uploads_are_all_answered(chromium, tmp_path):
     started = browser.start(tmp_path)
-    first = open_tab(chromium, started)
+    began = time.monotonic()
+    tabs = [open_tab(chromium, started)]
     before = memory(started)
-    began, tabs = time.monotonic(), [first]
-    for _ in range(19):
-        tabs.append(open_tab(chromium, started))
+    tabs += [open_tab(chromium, started) for _ in range(19)]
     opened = time.monotonic() - began
-    paths = []
-    for number in range(10):
-        paths.append(tmp_path / f"{number}.png")
+    files = {tmp_path / f"{number}.png": number % 4 == 0 for number in range(200)}
+    for number, (path, bad) in enumerate(files.items()):
         content = encoded(plain(height=400 + number, width=500))
-        paths[-1].write_bytes(content if number % 4 else content[: len(content) // 2])
-    for tab in tabs:
+        path.write_bytes(content[: len(content) // 2] if bad else content)
+    chosen = {tab: list(files)[10 * place : 10 * place + 10] for place, tab in enumerate(tabs)}
+    began = time.monotonic()
+    for tab, paths in chosen.items():
         with tab.expect_file_chooser() as chooser:
             tab.locator(".widget-upload").click()
-        chooser.value.set_files([str(path) for path in paths])
+        chooser.value.set_files(paths)
     for tab in tabs:
-        until(lambda tab=tab: received(tab) == 10, 300)
+        until(lambda tab=tab: received(tab) == 10, PATIENCE)
         tab.locator(".bt-detect-all:enabled").click()
-    for tab in tabs:
-        until(lambda tab=tab: not tab.locator(".bt-detect-all:enabled").count(), 300)
-        assert tab.locator(".bt-list option").count() == 10
-    most = memory(started)
+    for tab, paths in chosen.items():
+        expected = [TURKISH["entry_bad"] if files[path] else "2 bulgu" for path in paths]
+        until(lambda tab=tab, expected=expected: outcomes(tab) == expected, PATIENCE)
     answered = time.monotonic() - began
+    most, largest = memory(started), max(tab.memory_info().rss for tab in started.tabs)
     for tab in tabs[1:]:
         tab.close(run_before_unload=True)
-    until(lambda: len(started.tabs) == 1, 120)
-    gc.collect()
+    until(lambda: len(started.tabs) == 1, PATIENCE)
     after = memory(started)
     print(
-        f"\n20 tabs open after {opened:.0f} s, 200 uploads answered after {answered:.0f} s; "
-        f"memory {before >> 20} MB with one tab, {most >> 20} with twenty, {after >> 20} after"
+        f"\n20 tabs open after {opened:.0f} s, 200 uploads examined in {answered:.0f} s, load "
+        f"{os.getloadavg()[1]:.0f}; memory {before >> 20} MB with one tab, {most >> 20} with "
+        f"twenty (the largest has {largest >> 20}), {after >> 20} with one again"
     )
     assert after < before + 0.15 * GIGABYTE
     browser.stop(started)
+
+
+def outcomes(tab) -> list:
+    """What the list of a tab says about each image."""
+    lines = tab.locator(".bt-list option").all_text_contents()
+    return [line.replace("\xa0", " ").partition(" ")[2].partition(" – ")[0] for line in lines]

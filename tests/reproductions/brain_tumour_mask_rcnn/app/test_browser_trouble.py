@@ -71,6 +71,26 @@ def test_a_killed_tab_process_is_told_with_a_button_that_helps(chromium, server,
     leave(tab)
 
 
+def test_an_answer_that_is_late_is_told_and_still_taken(chromium, server, tmp_path):
+    tab = chromium.new_context().new_page()
+    tab.set_default_timeout(browser.SECONDS * 1000)
+    tab.clock.install()
+    tab.goto(server.entrance)
+    browser.wait_until_ready(tab)
+    path, (process,) = image(tmp_path, 200), server.tabs
+    process.suspend()
+    with tab.expect_file_chooser() as chooser:
+        tab.locator(".widget-upload").click()
+    chooser.value.set_files(path)
+    late = tab.get_by_text(TURKISH["no_answer"].format(name=path.name))
+    tab.clock.fast_forward(91_000)
+    late.wait_for()
+    process.resume()
+    tab.get_by_text(TURKISH["ready"]).wait_for()
+    late.wait_for(state="hidden")
+    leave(tab)
+
+
 def test_a_tab_without_a_goodbye_is_ended_and_ctrl_c_ends_everything(chromium, tmp_path):
     started = browser.start(tmp_path, "abandoned_after=2")
     silent = open_tab(chromium, started)

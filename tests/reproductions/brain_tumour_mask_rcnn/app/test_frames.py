@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from PIL import Image
 
 from reproductions.brain_tumour_mask_rcnn.app import downloads, uploads
@@ -54,6 +55,34 @@ def test_files_of_one_image_have_one_entry():
         (entry,) = entries(content)
         assert pixels(entry) is not None and entry.spacing is entry.pixel_area is None
         assert entry.is_dicom == (b"DICM" in content)
+
+
+RAMP = np.linspace(100, 1100, 80).reshape(8, 10)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
+def test_an_image_that_uses_few_of_its_greys_is_not_black(dtype):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, RAMP.astype(dtype))
+    written = [stream.getvalue()]
+    if dtype == np.uint16:
+        written.append(encoded(RAMP.astype(dtype)))
+    for content in written:
+        (entry,) = entries(content)
+        image = pixels(entry)
+        assert image.min() == 0 and image.max() == 255 and abs(image.mean() - 127.5) < 2
+        assert entry.greys == "greys_of_image"
+
+
+def test_a_dicom_file_says_itself_what_is_black_and_white():
+    sixteen = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+    content = dicom(RAMP.astype(np.uint16)[..., None], **sixteen, WindowCenter=600, WindowWidth=200)
+    (entry,) = entries(content)
+    image = pixels(entry)
+    assert (image == 0).mean() > 0.3 and (image == 255).mean() > 0.3
+    assert entry.greys == "greys_of_window"
+    (entry,) = entries(dicom(plain()))
+    assert (pixels(entry) == plain()[..., :1]).all() and not entry.greys
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\0" * 128 + b"DICM" + b"\xff" * 50])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reproductions.brain_tumour_mask_rcnn.app import findings, page, uploads
+from reproductions.brain_tumour_mask_rcnn.app import findings, page, uploads, views
 from reproductions.brain_tumour_mask_rcnn.app.model_client import DetectionError
 from reproductions.brain_tumour_mask_rcnn.app.strings import TEXTS
 
@@ -123,7 +123,7 @@ def test_a_score_just_below_the_threshold_never_reads_like_it(shown):
     class Near(Model):
         async def detect(self, image, min_score):
             masks = np.ones((1, *image.shape[:2]), bool)
-            return findings.from_masks([0.697], np.float32([[0, 0, 9, 9]]), masks)
+            return findings.from_masks(np.float32([0.697]), np.float32([[0, 0, 9, 9]]), masks)
 
     shown._model = Near()
     examine(shown, encoded(BRIGHT))
@@ -201,6 +201,7 @@ def test_a_network_that_was_not_measured_says_so():
         (encoded(BRIGHT)[:-30], -1, "unreadable"),
         (dicom(np.stack([BRIGHT[..., 0]] * 2), frames=3), -1, "unreadable"),
         (encoded(np.zeros((1, uploads.SIDE**2 + 1), np.uint8)), -1, "too_many_pixels"),
+        (encoded(np.zeros((2, 2 * uploads.NARROWEST + 1), np.uint8)), -1, "too_narrow"),
         (b"", 1 << 40, "too_many_bytes"),  # as the browser is told to send a file of a terabyte
         (bytes((uploads.MEGABYTES << 20) + 1), 1, "too_many_bytes"),  # whatever it says
     ],
@@ -210,8 +211,8 @@ def test_a_bad_upload_gets_a_message_and_the_page_goes_on(shown, content, size, 
     upload(shown, content, "<b>&.png", size)
     if key == "unreadable" and content[128:132] == b"DICM":
         shown.list.index = len(shown.list.options) - 1  # its last frame is cut off
-    names = {"name": "&lt;b&gt;&amp;.png", "megabytes": uploads.MEGABYTES, "side": uploads.SIDE}
-    assert TURKISH[key].format(**names) in shown.parts["alert"].value
+    told = TURKISH[key].format(name="&lt;b&gt;&amp;.png", **views.LIMITS)
+    assert told in shown.parts["alert"].value
     assert shown.detect.disabled and not shown.parts["picture"].value
     assert not text(shown, "findings")
     asyncio.run(shown.examine())  # a click that was under way
@@ -247,8 +248,8 @@ def test_the_list_has_a_limit_and_can_be_emptied(shown, monkeypatch):
     assert TURKISH["choose"] in text(shown, "status") and not text(shown, "alert")
     upload(shown, stack, "two.dcm")
     assert shown.list.options == (
-        "1. two.dcm · kare 1/2 – incelenmedi",
-        "2. two.dcm · kare 2/2 – incelenmedi",
+        "1. incelenmedi – two.dcm · kare 1/2",
+        "2. incelenmedi – two.dcm · kare 2/2",
     )
 
 
@@ -259,7 +260,7 @@ def test_all_images_of_the_list_are_examined_and_kept(shown):
     upload(shown, pages.getvalue(), "pages.tif")
     upload(shown, b"junk", "bad.png")
     asyncio.run(shown.examine_all())
-    assert [option.rpartition(" – ")[2] for option in shown.list.options] == [
+    assert [option[3:].partition(" – ")[0] for option in shown.list.options] == [
         "2 bulgu",
         "0 bulgu",
         "okunamadı",
@@ -268,6 +269,19 @@ def test_all_images_of_the_list_are_examined_and_kept(shown):
     assert len(rows(shown)) == 3
     shown.list.index = 1
     assert TURKISH["none"] in text(shown, "findings")
+
+
+def test_long_names_leave_room_for_what_was_found(shown):
+    uid = "1.2.840.113619.2.55.3.604688119.971.1716891234.471.dcm"
+    for name in (uid, "short.png"):
+        upload(shown, encoded(BRIGHT), name)
+    asyncio.run(shown.examine_all())
+    assert shown.list.options == (
+        "1. 2 bulgu – 1.2.840.…6891234.471.dcm",
+        "2. 2 bulgu – short.png",
+    )
+    shown.list.index = 0
+    assert uid in text(shown, "status")
 
 
 def test_names_of_files_are_not_html(shown):

@@ -11,7 +11,7 @@ from reproductions.brain_tumour_mask_rcnn.app import findings, svg
 
 
 def finding(mask: np.ndarray, box) -> findings.Finding:
-    return findings.from_masks([0.9], np.float32([box]), mask[None])[0]
+    return findings.from_masks(np.float32([0.9]), np.float32([box]), mask[None])[0]
 
 
 def test_an_outline_runs_along_the_rim_of_its_mask_and_around_its_holes():

@@ -9,7 +9,7 @@
       + "The page's server cannot be reached; start it again with “make brain-ui”.",
     gone_address: "Sayfa yeniden başlatılmış; terminaldeki yeni adresi açın. / "
       + "The page has been restarted; open the new address in the terminal.",
-    no_answer: "Yanıt gelmedi; sayfayı yenileyin. / There was no answer; reload the page.",
+    no_answer: "Henüz yanıt yok; bekleyin ya da sayfayı yenileyin. / No answer yet; wait, or reload the page.",
     slow: "Sayfa hâlâ açılmadı; bilgisayar meşgul olabilir. Bekleyin ya da sayfayı yenileyin. / "
       + "The page has not opened yet; the computer may be busy. Wait, or reload the page.",
     reload: "Sayfayı yenile / Reload the page",
@@ -79,8 +79,8 @@
 
   // Names, roles and values.
   function name() {
-    document.documentElement.lang = words.code;
-    if (words.title) document.title = words.title;
+    set(document.documentElement, { lang: words.code });
+    if (document.title !== words.title) document.title = words.title;
     const labels = {
       ".bt-controls": { role: "region", "aria-label": words.controls },
       ".bt-result": { role: "region", "aria-label": words.result },
@@ -181,10 +181,10 @@
     chooser.files = single.files;
     ours.add(change);
     chooser.dispatchEvent(change);
-    for (let waited = 0; words.received === before; waited += 50) {
-      if (waited >= ANSWER) { trouble("no_answer", file.name); break; }
-      await pause(50);
-    }
+    const late = setTimeout(() => trouble("no_answer", file.name), ANSWER);
+    while (words.received === before) await pause(50);
+    clearTimeout(late);
+    calm("no_answer");
   }
   function send_all(files) {
     picked = null;
