@@ -24,7 +24,6 @@ import tyro
 from typing_extensions import Annotated
 
 from common.errors import InputError
-from common.training import cuda
 
 ConfigType = TypeVar("ConfigType")
 PAPER_SEEDS = (0, 1, 2, 3, 4)  # three leave an interval of five standard deviations
@@ -195,8 +194,6 @@ def run_targets(targets: Mapping[str, Callable[[Request], None]], prog: str) -> 
 def _accepting_request(target: Callable[[Request], None]) -> Callable[[Request], None]:
     def command(request: tyro.conf.OmitArgPrefixes[Request] = DEFAULT_REQUEST) -> None:
         check_request(request)
-        if not request.plan:
-            cuda.announce()
         target(request)
 
     command.__doc__ = target.__doc__

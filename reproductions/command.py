@@ -129,11 +129,13 @@ def predict(words: List[str]) -> None:
 
     options = command.parse(paper, rest)
     command.choose_device(options.device)
-    from common.prediction import predict
+    from common.prediction import finished_runs, predict
 
+    # Said before TensorFlow starts: that there is no run.
+    finished_runs.choose(paper, options.run, options.runs_root, lambda folder: (folder,))
     predictor = importlib.import_module(f"reproductions.{paper}.predictor")
     if options.cluster:
-        from common.prediction import cluster, finished_runs
+        from common.prediction import cluster
 
         folders = finished_runs.choose(paper, options.run, options.runs_root, predictor.partners)
         cluster.run(paper, options, folders, options.cluster)
@@ -168,7 +170,7 @@ def verify(words: List[str]) -> None:
     unknown = [name for name in papers if name not in reproductions.names()]
     if unknown:
         raise InputError(f"medseg verify {unknown[0]}: expected one of {reproductions.names()}")
-    from common.results import verify as verifying  # not at the top: it imports TensorFlow
+    from common.results import verify as verifying  # not at the top: it takes half a second
 
     problems: List[str] = []
     for name in papers:

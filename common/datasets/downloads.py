@@ -13,13 +13,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Iterator, Mapping, Optional
 from urllib.parse import urlsplit
 
-import requests
 from tqdm import tqdm
 
 from common import files
+
+if TYPE_CHECKING:
+    import requests
 
 USER_AGENT = "medseg-reproductions/0.1 (a reproduction suite; python-requests)"
 TRIES = 5  # of one address, while it is busy or breaks off
@@ -207,6 +209,8 @@ def _request(source: Source, part: _Part) -> None:
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if part.size:
         headers.update({"Range": f"bytes={part.size}-", "If-Range": part.validator or ""})
+    import requests  # not at the top: most commands name downloads and make none
+
     with _readable_errors(), requests.Session() as session:
         session.max_redirects = 10
         with session.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -287,6 +291,8 @@ def _seconds(retry_after: Optional[str]) -> Optional[float]:
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
     """Turn what goes wrong on the way into `Failed`, or `_Again` where another try may help."""
+    import requests
+
     try:
         yield
     except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:

@@ -8,9 +8,6 @@ import cv2
 import imagehash
 import numpy as np
 from PIL import Image
-from scipy.sparse import lil_matrix
-from scipy.sparse.csgraph import connected_components
-from skimage.metrics import structural_similarity
 
 Groups = List[List[str]]
 
@@ -43,6 +40,10 @@ def find(
         >>> find(images, hash_distance=20, size=32, ssim=0.6)
         [['a', 'copy of a']]
     """
+    from scipy.sparse import lil_matrix  # not at the top: they take as long as a plan of runs
+    from scipy.sparse.csgraph import connected_components
+    from skimage.metrics import structural_similarity
+
     ids = list(images)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images.values()]
     hashes = np.array([imagehash.phash(Image.fromarray(image)).hash.ravel() for image in grey])

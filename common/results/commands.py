@@ -1,5 +1,5 @@
-"""The tables, figures and other commands of a paper, read from its eval.py, which would import
-TensorFlow.
+"""The tables, figures and other commands of a paper, read from the text of its eval.py, which would
+import pandas.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def read(path: Path, reference: PublishedTable) -> List[Tuple[tables.Score, tabl
         InputError: the file is not of the documented form; the message names line and column.
     """
     try:
-        text = files.read_bytes(path, tables.MOST_BYTES).decode("utf-8-sig")
+        text = files.read_bytes(path, files.MOST_BYTES).decode("utf-8-sig")
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
         header = tuple(lines[0]) if lines else ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:

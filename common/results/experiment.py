@@ -135,9 +135,7 @@ def _stop_before_work(request: Request) -> None:
     """End a command that trains nothing where only its runs are asked for."""
     if _collected is not None:
         raise Collected
-    if request.plan:
-        print("plan: no runs")
-        raise SystemExit(0)
+    plan.stop_if_wanted(request)
 
 
 def by_image(table: pandas.DataFrame, config: Any) -> Sequence[Any]:
@@ -212,7 +210,7 @@ class Paper:
 
     def _table(self, rows: Callable[[Request], Sequence[Row]], factor: float) -> Callable:
         def run(request: Request) -> None:
-            data_set, settled = self._settle(request)
+            data_set, settled = self._settle(request, rows)
             trained = self.train(rows(settled), settled, data_set)
             scores = self._scored(trained, data_set, settled, factor)
             self._publish(rows.__name__, scores, settled)
@@ -245,7 +243,7 @@ class Paper:
 
         def declare(draw: Callable[[Page], None]) -> Callable:
             def run(request: Request) -> None:
-                data_set, request = self._settle(request)
+                data_set, request = self._settle(request, rows)
                 for page in self._pages(draw.__name__, rows(request), request, data_set):
                     page.path.parent.mkdir(parents=True, exist_ok=True)
                     draw(page)
@@ -263,7 +261,7 @@ class Paper:
 
         def declare(parts: Callable[[Trained, DataSet], Iterable[Tuple[str, Dict]]]) -> Callable:
             def run(request: Request) -> None:
-                data_set, request = self._settle(request)
+                data_set, request = self._settle(request, rows)
                 scores = []
                 for trained in self.train(rows(request), request, data_set):
                     conditions = self.conditions(trained, data_set)
@@ -287,7 +285,7 @@ class Paper:
             def run(request: Request) -> None:
                 from common.results import sweeps  # not at the top: it imports this module
 
-                data_set, request = self._settle(request)
+                data_set, request = self._settle(request, rows)
                 sweeps.show_readings(self, table, rows(request), request, data_set)
 
             return self._declare(rows, run)
@@ -300,7 +298,7 @@ class Paper:
         def run(request: Request) -> None:
             from common.results import leakage_price  # not at the top: it imports this module
 
-            data_set, settled = self._settle(request)
+            data_set, settled = self._settle(request, rows)
             leakage_price.show(self, rows(settled), settled, data_set)
 
         return self._declare(rows, run)
@@ -597,8 +595,17 @@ class Paper:
             title = figure_title(of_page, data_set)
             yield Page(tuple(of_page), data_set, path, title)
 
-    def _settle(self, request: Request) -> Tuple[DataSet, Request]:
-        """Find the data; keep synthetic and smoke results apart, in demo/ of the results folder."""
+    def _settle(
+        self, request: Request, rows: Optional[Callable[[Request], Sequence[Row]]] = None
+    ) -> Tuple[DataSet, Request]:
+        """Check the settings of the networks behind `rows`, then find the data; keep synthetic and
+        smoke results apart, in demo/ of the results folder.
+        """
+        if rows is not None:  # settings first: the data may have to be downloaded
+            for _, networks in self._planned(rows(request), request):
+                for config, _, _ in networks:
+                    self.trainer.checks(config)
+            self.scoring_for(request.reading)
         if request.plan:
             data_set = plan.data_set(self.trainer.data_sets, request.data_root)
         else:

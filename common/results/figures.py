@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Mapping, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence, Tuple
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
-from matplotlib import pyplot
-from matplotlib.patches import Patch
 
 from common import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Colours = Mapping[str, Tuple[int, int, int]]  # name → red, green and blue, 0 to 255
 DPI = 110  # keeps ten rows of histology below 2 MB
@@ -88,7 +86,7 @@ def curves(path: Path, charts: Mapping[str, Sequence[Line]], title: str) -> None
         charts: lines of each chart, by its heading; the legend names those of the first chart.
         title: names data, protocol, profile, encoder weights and seed.
     """
-    figure, axes = pyplot.subplots(1, len(charts), figsize=(5 * len(charts), 4.4), squeeze=False)
+    figure, axes = _open(5 * len(charts), 4.4, columns=len(charts))
     for axis, (heading, lines) in zip(axes[0], charts.items()):
         for line in lines:
             epochs = np.arange(1, len(line.values) + 1)
@@ -126,7 +124,7 @@ def bars(
         unit: label of the axis of values.
         title: names data, protocol, profile, encoder weights and seed.
     """
-    figure, axis = pyplot.subplots(figsize=(2.4 * len(groups), 4))
+    figure, [[axis]] = _open(2.4 * len(groups), 4)
     width = 0.8 / len(series)
     for number, (label, values) in enumerate(series.items()):
         offset = (number - (len(series) - 1) / 2) * width
@@ -161,7 +159,7 @@ def steps(
         labels: labels of the x and the y axis.
         title: names data, protocol, profile, encoder weights and seed.
     """
-    figure, axis = pyplot.subplots(figsize=(5.5, 4.6))
+    figure, [[axis]] = _open(5.5, 4.6)
     axis.step(x, y, where="post", color="C0", linewidth=1.4)
     for text, point in marks.items():
         axis.plot(*point, "o", color="C1", markersize=5)
@@ -190,7 +188,7 @@ def squares(
         charts: lines (name, x, y) of each chart, by its labels of the x and the y axis.
         title: names data, protocol, profile, encoder weights and seed.
     """
-    figure, axes = pyplot.subplots(1, len(charts), figsize=(4.6 * len(charts), 5), squeeze=False)
+    figure, axes = _open(4.6 * len(charts), 5, columns=len(charts))
     for axis, (labels, lines) in zip(axes[0], charts.items()):
         if len(lines[0][1]) < 50:  # bins, and not a curve: a perfect one lies on the diagonal
             axis.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
@@ -227,8 +225,10 @@ def panels(
         size: size of an image in inches of DPI pixels.
         legend: meaning of the colours; by default those of `agreement`.
     """
+    from matplotlib.patches import Patch
+
     width, height = len(columns) * (size + 0.08) + 0.2, len(rows) * (size + 0.2) + 1.0
-    figure, axes = pyplot.subplots(len(rows), len(columns), figsize=(width, height), squeeze=False)
+    figure, axes = _open(width, height, len(rows), len(columns))
     for line, images, texts in zip(axes, rows, captions):
         for axis in line[len(images) :]:
             axis.set_axis_off()
@@ -256,13 +256,22 @@ def panels(
     _save(figure, path)
 
 
-def _head(figure: pyplot.Figure, title: str) -> None:
+def _open(
+    width: float, height: float, rows: int = 1, columns: int = 1
+) -> Tuple[Figure, np.ndarray]:
+    """Make a figure, in inches, with its axes, object (rows, columns); it needs no display."""
+    from matplotlib.figure import Figure  # not at the top: a plan of runs draws nothing
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _head(figure: Figure, title: str) -> None:
     width, height = figure.get_size_inches()
     lines = textwrap.fill(title, int(14 * width))
     figure.suptitle(lines, fontsize=9, y=1 - 0.12 / height, va="top")
 
 
-def _save(figure: pyplot.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
-    pyplot.close(figure)

@@ -47,8 +47,8 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
         leaky = (_with(rows, "leakage", "with"), request)
         clean = (_with(rows, "leakage", "without"), request)
     else:
-        leaky = (rows, replace(request, protocol="published"))
-        clean = (rows, replace(request, protocol="corrected"))
+        leaky = (list(rows), replace(request, protocol="published"))
+        clean = (list(rows), replace(request, protocol="corrected"))
     with_leak = _scores(paper, paper.train(*leaky, data_set, [clean]), data_set)
     without = _scores(paper, paper.train(*clean, data_set), data_set)
     lines = []

@@ -56,6 +56,13 @@ def data_set(names: Sequence[str], data_root: Optional[Path]) -> DataSet:
     return DataSet(name, manifest.title, folder, synthetic, "")
 
 
+def stop_if_wanted(request: Request) -> None:
+    """Say that a command trains nothing, and end it, where only its plan is asked for."""
+    if request.plan:
+        print("plan: nothing to train")
+        raise SystemExit(0)
+
+
 def make(wanted: Mapping[str, Any], folder: Path, request: Request) -> Plan:
     """Plan the runs `wanted`, Configs by the names of their folders in `folder`."""
     complete = [name for name in wanted if runs.is_complete(folder / name)]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Iterable, Mapping, NamedTuple, Tuple
 
 import numpy as np
-from sklearn import metrics
 
 from common.results import figures
 
@@ -56,6 +55,8 @@ def precision_recall(counts: np.ndarray) -> Tuple[np.ndarray, np.ndarray, float]
     Raises:
         ValueError: the truth has no foreground.
     """
+    from sklearn import metrics  # not at the top: it takes as long as a plan of runs
+
     if not counts[1].any():
         raise ValueError("expected foreground in the ground truth, got none")
     truth = np.repeat([0, 1], LEVELS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas
-from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from common import files
 from common.published.schema import PublishedTable
@@ -22,9 +24,8 @@ def draw(reference: PublishedTable, table: pandas.DataFrame, path: Path, title: 
     metrics = list(dict.fromkeys(table["metric"]))
     rows = list(dict.fromkeys(table["row"]))
     height = 0.9 + 0.42 * len(rows)
-    figure, axes = pyplot.subplots(
-        len(metrics), 1, figsize=(7.2, height * len(metrics)), squeeze=False
-    )
+    figure = Figure(figsize=(7.2, height * len(metrics)))
+    axes = figure.subplots(len(metrics), squeeze=False)
     for axis, metric in zip(axes[:, 0], metrics):
         for place, row in enumerate(reversed(rows)):
             lines = table[(table["metric"] == metric) & (table["row"] == row)]
@@ -38,19 +39,18 @@ def draw(reference: PublishedTable, table: pandas.DataFrame, path: Path, title: 
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
     handles = [
-        pyplot.Line2D([], [], marker="o", linestyle="", color=colour, label=f"{kind} reading")
+        Line2D([], [], marker="o", linestyle="", color=colour, label=f"{kind} reading")
         for kind, colour in COLOURS.items()
     ]
-    handles.append(pyplot.Line2D([], [], color="#b3261e", label="published"))
+    handles.append(Line2D([], [], color="#b3261e", label="published"))
     figure.legend(handles=handles, loc="lower center", ncol=4, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=9)
     figure.tight_layout(rect=(0, 0.04, 1, 0.98))
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150, metadata={"Software": None})
-    pyplot.close(figure)
 
 
-def _draw_row(axis: pyplot.Axes, lines: pandas.DataFrame, place: int) -> None:
+def _draw_row(axis: Axes, lines: pandas.DataFrame, place: int) -> None:
     for kind, colour in COLOURS.items():
         values = lines.loc[lines["kind"] == kind, "value"]
         size = 34 if kind == "default" else 12

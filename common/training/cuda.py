@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import logging
 import os
 import platform
@@ -106,9 +107,10 @@ def cpu_facts() -> Dict[str, str]:
     return facts
 
 
+@functools.lru_cache(maxsize=None)
 def announce() -> None:
-    """Print one line if TensorFlow finds no GPU, with the reason and the remedy if there may be
-    one, or if the first start on its GPU takes long.
+    """Print one line, once a process, if TensorFlow finds no GPU, with the reason and the remedy if
+    there may be one, or if the first start on its GPU takes long.
     """
     import tensorflow as tf
 

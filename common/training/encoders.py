@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import files
 from common.errors import InputError
 from common.training import weights_files
 
@@ -139,23 +138,6 @@ def preprocessing(encoder: str) -> Callable[[np.ndarray], np.ndarray]:
     """
     prepare = segmentation_models.get_preprocessing(encoder)
     return lambda images: np.asarray(prepare(np.array(images, dtype=np.float32)), dtype=np.float32)
-
-
-def describe_weights(encoder_weights: str) -> str:
-    """Name encoder weights for a record: "imagenet", "none", "coco", or a file by its name and
-    content, wherever it lies.
-
-    Raises:
-        InputError: no such file.
-    """
-    if encoder_weights in ("imagenet", "none", "coco"):
-        return encoder_weights
-    path = Path(encoder_weights)
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such encoder weights; give imagenet, none, coco or a Keras .h5 file"
-        )
-    return f"{path.name} (sha256 {files.sha256(path)[:16]})"
 
 
 def load_encoder_weights(model: keras.Model, encoder: str, path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import typing
 from dataclasses import dataclass
@@ -63,9 +64,14 @@ class Setting:
         return all(getattr(config, name) in values for name, values in self.given.only)
 
 
+@functools.lru_cache(maxsize=None)
+def _hints(config_type: type) -> Dict[str, Any]:
+    return typing_extensions.get_type_hints(config_type, include_extras=True)
+
+
 def describe(config_type: type) -> Dict[str, Setting]:
     """Give every setting of a Config by its name, in the order of the fields."""
-    hints = typing_extensions.get_type_hints(config_type, include_extras=True)
+    hints = _hints(config_type)
     settings = {}
     for one in dataclasses.fields(config_type):
         hint = hints[one.name]

@@ -16,7 +16,7 @@ from common import cli
 from common.datasets import manifests
 from common.datasets.manifests import DataSet
 from common.errors import exits_cleanly
-from common.training import cuda, settings
+from common.training import cuda, settings, weights_files
 from common.training.runs import Run
 
 Split = Dict[str, List[str]]
@@ -83,10 +83,8 @@ class Trainer:
             InputError: the settings do not fit together, the encoder weights are not there, or the
                 folder belongs to something else.
         """
-        from common.training import encoders  # not at the top: it imports TensorFlow
-
         self.checks(config)
-        weights = encoders.describe_weights(getattr(config, "encoder_weights", "none"))
+        weights = weights_files.describe(getattr(config, "encoder_weights", "none"))
         recorded = {**asdict(config), "encoder_weights": weights, "data": data_set.fingerprint}
         folder = Path(runs_root) / self.paper / self.run_id(config, data_set)
         defaults = {one.name: getattr(type(config)(), one.name) for one in fields(config)}
@@ -103,6 +101,7 @@ class Trainer:
             return run
         from common.training import fit  # not at the top: it imports TensorFlow
 
+        cuda.announce()
         cuda.check_precision(getattr(config, "precision", "float32"))
         with run.locked():
             run.log_session(
@@ -125,7 +124,6 @@ class Trainer:
 @exits_cleanly
 def _command(trainer: Trainer) -> None:
     options = cli.parse_training(trainer.profiles, f".venv/bin/python -m {trainer.module}")
-    settings.check(options.config)
-    cuda.announce()
+    trainer.checks(options.config)  # before a download
     run = trainer.complete(options.config, trainer.find_data(options.data_root), options.runs_root)
     print(f"{run.folder}: complete")

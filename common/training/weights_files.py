@@ -40,6 +40,23 @@ COCO_CHECKSUM = "md5:e98aaff6f99e307b5e2a8a3ff741a518"
 COCO_SIZE = 257_557_808  # bytes
 
 
+def describe(encoder_weights: str) -> str:
+    """Name encoder weights for a record: "imagenet", "none", "coco", or a file by its name and
+    content, wherever it lies.
+
+    Raises:
+        InputError: no such file.
+    """
+    if encoder_weights in ("imagenet", "none", "coco"):
+        return encoder_weights
+    path = Path(encoder_weights)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such encoder weights; give imagenet, none, coco or a Keras .h5 file"
+        )
+    return f"{path.name} (sha256 {files.sha256(path)[:16]})"
+
+
 @dataclass(frozen=True)
 class StoredArray:
     """An array of a file that has been looked at, and not yet read."""

@@ -8,7 +8,6 @@ from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
-from skimage.draw import polygon2mask
 
 from common.errors import InputError
 from common.files import read_bytes
@@ -70,6 +69,8 @@ def draw(polygons: Polygons, shape: Tuple[int, ...], source: str) -> np.ndarray:
         InputError: a point lies outside of the image, or a polygon holds no pixel; named after
         `source`.
     """
+    from skimage.draw import polygon2mask  # not at the top: a plan of runs draws nothing
+
     masks = np.zeros((len(polygons), *shape), bool)
     for number, points in enumerate(polygons):
         if (points < 0).any() or (points > shape).any():

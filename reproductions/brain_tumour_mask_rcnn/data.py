@@ -7,16 +7,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Set
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Set
 
 import numpy as np
-import tensorflow as tf
 
 from common.datasets import manifests
 from common.errors import InputError
 from common.imaging.reading import read_rgb
 from reproductions.brain_tumour_mask_rcnn import annotation_files
 from reproductions.brain_tumour_mask_rcnn.config import Config
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}  # of the data, by their folders
 
@@ -121,6 +123,8 @@ def examples(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datas
 
     Samples without a tumour are left out, as in Matterport's.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
+
     material = [sample for sample in samples if len(sample.masks)]
 
     def draw() -> Iterator[Dict[str, np.ndarray]]:

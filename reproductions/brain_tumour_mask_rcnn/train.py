@@ -11,7 +11,6 @@ from typing import List
 from common.datasets.manifests import DataSet
 from common.errors import InputError
 from common.training import settings
-from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.brain_tumour_mask_rcnn import config as configs
@@ -45,7 +44,8 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
     training = data.load(data_set.folder, parts["train"])
     others = data.load(data_set.folder, predicted(parts))
 
-    from reproductions.brain_tumour_mask_rcnn import model  # Model Garden takes 15 seconds
+    from common.training.fit import fit  # not at the top: Model Garden takes 15 seconds
+    from reproductions.brain_tumour_mask_rcnn import model
 
     network = model.build(config)
     fit(

@@ -7,11 +7,10 @@ from __future__ import annotations
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from common.datasets import manifests
 from common.datasets.leakage import leakage_split
@@ -20,6 +19,9 @@ from common.imaging.reading import read_rgb
 from reproductions.brecahad_slicing import annotation_files, slicing
 from reproductions.brecahad_slicing.config import BORDER_SIGMA, BORDER_WEIGHT, RADIUS, SIDE, Config
 from reproductions.brecahad_slicing.slicing import Tile
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
@@ -221,6 +223,8 @@ def batches(
         or 1; and, for the weighted loss, the weights of their pixels, float32 (batch, size, size),
         equation 2 with `weights` of the classes.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
+
     size = slicing.tile_size(config)
 
     def draw(rows):

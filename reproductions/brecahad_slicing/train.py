@@ -13,11 +13,10 @@ import numpy as np
 
 from common.datasets.manifests import DataSet
 from common.training import predictions
-from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.brecahad_slicing import config as configs
-from reproductions.brecahad_slicing import data, model
+from reproductions.brecahad_slicing import data
 from reproductions.brecahad_slicing.config import DATA_SETS, PROFILES, Config
 
 
@@ -57,6 +56,9 @@ def train(run: Run, config: Config, data_set: DataSet) -> None:
     """Train on the training tiles and keep the maps of all tiles, stacked by part and image in the
     order of the split.
     """
+    from common.training.fit import fit  # not at the top: they import TensorFlow
+    from reproductions.brecahad_slicing import model
+
     samples = data.load(data_set, config)
     split = data.split(samples, config)
     run.save_split(data.tile_ids(split))

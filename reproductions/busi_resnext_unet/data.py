@@ -7,20 +7,21 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from common.datasets import manifests
 from common.datasets.splits import Split, group_split, random_split
 from common.errors import InputError
 from common.imaging import tiling
 from common.imaging.masks import read_pair
-from common.training import encoders
 from reproductions.busi_resnext_unet import duplicates
 from reproductions.busi_resnext_unet.config import CLASSES, PADDING, PATCH, Config
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 VALUES = {"benign": 1, "malignant": 2, "normal": 0}  # of a lesion in the mask, by folder
 
@@ -166,6 +167,8 @@ def network_input(patches: np.ndarray, config: Config) -> np.ndarray:
     """Scale uint8 (..., 3) to what the network gets, float32 of the same shape."""
     if config.input_scaling == "unit":
         return patches.astype(np.float32) / 255
+    from common.training import encoders  # not at the top: it imports TensorFlow
+
     return encoders.preprocessing(config.encoder)(patches)
 
 
@@ -176,6 +179,8 @@ def batches(patches: Patches, config: Config, epoch: int) -> tf.data.Dataset:
         images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
         size, 3), one-hot.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
+
     one_hot = np.eye(len(CLASSES), dtype=np.float32)
     size = patches.images.shape[1]
 

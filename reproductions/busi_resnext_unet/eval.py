@@ -19,7 +19,7 @@ from common.metrics import dice
 from common.results import figures
 from common.results.experiment import Count, Page, Paper, Row, Trained
 from common.training import predictions
-from reproductions.busi_resnext_unet import data, metrics, model
+from reproductions.busi_resnext_unet import data, metrics
 from reproductions.busi_resnext_unet import duplicates as near_duplicates
 from reproductions.busi_resnext_unet.config import (
     AGGREGATION,
@@ -100,6 +100,8 @@ def sizes(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
 @paper.counts(needs_data=False)
 def params(request: Request, data_set: Optional[DataSet]) -> Iterator[Count]:
     """Count the parameters of the three U-Nets; no data, no training."""
+    from reproductions.busi_resnext_unet import model  # not at the top: it imports TensorFlow
+
     for encoder in ENCODERS:
         network = model.build(Config(encoder=encoder, encoder_weights="none"))
         yield Count(encoder, "parameters", model.trainable_parameters(network))

@@ -9,10 +9,9 @@ from typing import Dict, List
 
 from common.datasets.manifests import DataSet
 from common.training import predictions
-from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Split, Trainer
-from reproductions.busi_resnext_unet import data, model
+from reproductions.busi_resnext_unet import data
 from reproductions.busi_resnext_unet.config import DATA_SETS, PROFILES, Config
 from reproductions.busi_resnext_unet.metrics import BLENDED, MERGED
 
@@ -24,6 +23,9 @@ def predicted(split: Split) -> List[str]:
 
 def train(run: Run, config: Config, data_set: DataSet) -> None:
     """Train on the training patches and keep class maps of every test image."""
+    from common.training.fit import fit  # not at the top: they import TensorFlow
+    from reproductions.busi_resnext_unet import model
+
     split = data.split(data_set, config)
     run.save_split(split)
     train_patches = data.cut(data.load(data_set.folder, split["train"]), config.input_size)

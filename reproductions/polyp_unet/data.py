@@ -9,11 +9,10 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageEnhance
 
 from common import files
@@ -24,6 +23,9 @@ from common.errors import InputError
 from common.imaging.listing import any_case
 from common.imaging.masks import read_pair
 from reproductions.polyp_unet.config import Config
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PARTS = {
     "train": "train",
@@ -146,6 +148,8 @@ def batches(material: Inputs, config: Config, epoch: Optional[int] = None) -> tf
         images float32 (batch, size, size, 3), from 0 to 1; masks float32 (batch, size, size, 1), 0
         or 1.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
+
     side = material.masks.shape[1]
 
     def draw(row):

@@ -13,11 +13,10 @@ import numpy as np
 from common.datasets.manifests import DataSet
 from common.metrics import dice
 from common.training import predictions
-from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Split, Trainer
 from reproductions.polyp_unet import config as configs
-from reproductions.polyp_unet import data, model
+from reproductions.polyp_unet import data
 from reproductions.polyp_unet.config import DATA_SETS, PROFILES, Config
 
 
@@ -50,6 +49,9 @@ def predicted(split: Split) -> List[str]:
 
 def train(run: Run, config: Config, data_set: DataSet) -> None:
     """Train on the training images and keep a map of every validation and test image."""
+    from common.training.fit import fit  # not at the top: they import TensorFlow
+    from reproductions.polyp_unet import model
+
     samples = data.load(data_set, config)
     run.save_split(data.ids_of(samples))
     training = data.inputs(samples["train"], config.input_size)

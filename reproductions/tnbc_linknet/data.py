@@ -7,11 +7,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from common.datasets.leakage import leakage_split
 from common.datasets.splits import Split, group_split, random_split
@@ -20,8 +19,10 @@ from common.imaging.clahe import clahe
 from common.imaging.listing import any_case, matching
 from common.imaging.masks import read_pair
 from common.imaging.tiling import pad_to_multiple
-from common.training import encoders
 from reproductions.tnbc_linknet.config import Config
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 STRIDE = 32  # the encoders halve the image five times
 VARIANTS = ("as is", "flip x", "flip y", "flip x and y", "crop")
@@ -98,6 +99,8 @@ def network_input(image: np.ndarray, config: Config) -> np.ndarray:
     """Scale uint8 (..., 3) to what the network gets, float32 of the same shape."""
     if config.input_scaling == "unit":
         return image.astype(np.float32) / 255
+    from common.training import encoders  # not at the top: it imports TensorFlow
+
     return encoders.preprocessing(config.encoder)(image)
 
 
@@ -105,6 +108,7 @@ def whole(samples: List[Sample], config: Config) -> tf.data.Dataset:
     """Give whole images in order, as they are: to follow the loss on images that are not trained
     on. Batches hold one image, padded to multiples of 32 with zeros, as in prediction.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
 
     def pairs():
         for sample in samples:
@@ -157,6 +161,8 @@ def batches(samples: List[Sample], config: Config, epoch: int) -> tf.data.Datase
         images float32 (batch, size, size, 3), prepared for the encoder; masks float32 (batch, size,
         size, 1), 0 or 1.
     """
+    import tensorflow as tf  # not at the top: nothing but training needs it
+
     size = min(config.input_size, *samples[0].mask.shape)
 
     def draw(row):

@@ -6,9 +6,6 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 import pandas
-from scipy import ndimage
-from skimage.feature import peak_local_max
-from skimage.segmentation import watershed
 
 from common.datasets.manifests import DataSet
 from common.metrics import aji, dice
@@ -46,6 +43,10 @@ def nuclei(mask: np.ndarray, split: bool, scoring: Scoring) -> np.ndarray:
     labels = aji.instances(mask, scoring.connectivity)
     if not split or not mask.any():
         return labels
+    from scipy import ndimage  # not at the top: they take as long as a plan of runs
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import watershed
+
     distance = ndimage.distance_transform_edt(mask)
     peaks = peak_local_max(distance, min_distance=SPLIT_DISTANCE, labels=labels)
     markers = np.zeros(mask.shape, np.int32)

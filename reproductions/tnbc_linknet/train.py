@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from common.datasets.manifests import DataSet
 from common.training import predictions
-from common.training.fit import fit
 from common.training.runs import Run
 from common.training.trainer import Trainer
-from reproductions.tnbc_linknet import data, model
+from reproductions.tnbc_linknet import data
 from reproductions.tnbc_linknet.config import DATA_SETS, PROFILES, Config
 
 
 def train(run: Run, config: Config, data_set: DataSet) -> None:
     """Train on the augmented training images and keep a map of every test image."""
+    from common.training.fit import fit  # not at the top: they import TensorFlow
+    from reproductions.tnbc_linknet import model
+
     split = data.split(data_set.folder, config)
     run.save_split(split)
     train_samples = data.load(data_set.folder, split["train"], config)

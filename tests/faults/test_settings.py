@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common import cli
-from common.training import encoders, settings
+from common.training import encoders, settings, weights_files
 from reproductions.brain_tumour_mask_rcnn import config as brain
 from reproductions.brain_tumour_mask_rcnn import eval as brain_eval
 from reproductions.brecahad_slicing import config as brecahad
@@ -162,4 +162,4 @@ def test_a_file_of_encoder_weights_that_is_none_is_named_with_the_remedy(tmp_pat
         brain_eval.weights_layout(str(path)) == "keras"
     )  # so that loading it there fails in this way as well
     if not path.is_file():
-        fails(lambda: encoders.describe_weights(str(path)), path, "no such encoder weights")
+        fails(lambda: weights_files.describe(str(path)), path, "no such encoder weights")

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from common.datasets import downloads
 from common.datasets.downloads import Failed, Source
@@ -313,7 +314,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(get, tmp_pa
 
 
 def test_an_encrypted_address_is_not_left_for_a_plain_one(tmp_path):
-    response = downloads.requests.Response()
+    response = requests.Response()
     response.status_code, response.url = 200, "http://127.0.0.1/whole.bin"
     source = Source("https://127.0.0.1/whole.bin", CHECKSUM)
     with pytest.raises(Failed, match="without encryption"):

@@ -81,7 +81,7 @@ def test_a_plan_counts_and_writes_nothing(paper, request_, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as stopped:
         paper.targets["counted"].run(replace(request_, plan=True))
-    assert stopped.value.code == 0 and capsys.readouterr().out == "plan: no runs\n"
+    assert stopped.value.code == 0 and capsys.readouterr().out == "plan: nothing to train\n"
     assert sorted(tmp_path.rglob("*")) == before
 
 

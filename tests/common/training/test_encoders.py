@@ -135,14 +135,6 @@ def test_imagenet_without_network_names_the_file_and_the_remedy(encoder, monkeyp
         encoders.build("Linknet", encoder, encoder_weights="imagenet")
 
 
-def test_weights_are_described_by_content(tmp_path):
-    (tmp_path / "a.h5").write_bytes(b"abc")
-    assert encoders.describe_weights(str(tmp_path / "a.h5")) == "a.h5 (sha256 ba7816bf8f01cfea)"
-    assert encoders.describe_weights("none") == "none"
-    with pytest.raises(InputError, match="no such encoder weights"):
-        encoders.describe_weights(str(tmp_path / "b.h5"))
-
-
 def test_probabilities_are_float32_under_a_mixed_policy():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

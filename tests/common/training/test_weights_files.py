@@ -267,3 +267,11 @@ def test_coco_without_a_network_names_the_file_and_the_remedy(cache, monkeypatch
         weights_files.coco()
     assert str(cache) in str(caught.value) and "ConnectionError" in str(caught.value)
     assert not cache.exists()
+
+
+def test_weights_are_described_by_content(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"abc")
+    assert weights_files.describe(str(tmp_path / "a.h5")) == "a.h5 (sha256 ba7816bf8f01cfea)"
+    assert weights_files.describe("none") == "none"
+    with pytest.raises(InputError, match="no such encoder weights"):
+        weights_files.describe(str(tmp_path / "b.h5"))

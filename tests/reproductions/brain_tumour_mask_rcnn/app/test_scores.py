@@ -67,7 +67,7 @@ def run(data_set, samples, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, MODEL, model)
         patch.setattr("reproductions.brain_tumour_mask_rcnn.model", model, raising=False)
-        patch.setattr(train, "fit", lambda network, inputs, epochs, folder: None)
+        patch.setattr("common.training.fit.fit", lambda network, inputs, epochs, folder: None)
         trained = train.trainer.complete(CONFIG, data_set, root / "runs")
     files.write_text(trained.folder / "weights.h5", "")
     return trained
