@@ -129,7 +129,7 @@ def predict(words: List[str]) -> None:
 
     options = command.parse(paper, rest)
     command.choose_device(options.device)
-    from common.prediction import finished_runs, predict
+    from common.prediction import finished_runs
 
     # Said before TensorFlow starts: that there is no run.
     finished_runs.choose(paper, options.run, options.runs_root, lambda folder: (folder,))
@@ -140,6 +140,8 @@ def predict(words: List[str]) -> None:
         folders = finished_runs.choose(paper, options.run, options.runs_root, predictor.partners)
         cluster.run(paper, options, folders, options.cluster)
         return
+    from common.prediction import predict
+
     predict.run(paper, options, predictor.load, predictor.partners)
 
 

@@ -57,7 +57,7 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
 def _find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     for path in inputs:
         if path.name.endswith(PART):
-            for file, name in json.loads(path.read_text("utf-8")):
+            for file, name in json.loads(files.read_text(path)):
                 yield Item(Path(file), name)
         elif path.suffix.lower() in LISTS and path.is_file():
             yield from (Item(listed, shown(result_name(listed))) for listed in _listed(path))

@@ -119,7 +119,7 @@ def test_a_disk_that_fills_during_a_download(download, fails, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(downloads, "_write", full)
-    fails(lambda: download(SERVERS["refuses"]), "No space left on device", "make room")
+    fails(lambda: download(SERVERS["promises too little"]), "No space left on device", "make room")
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 
 

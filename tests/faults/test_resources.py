@@ -144,7 +144,7 @@ def test_a_disk_that_is_really_full_or_read_only(disk, fails):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
 @pytest.mark.parametrize("large", [False, True])
-def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, large):
+def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, tmp_path, large):
     if large:  # its maps lie on the disk as well
         monkeypatch.setattr(mapped, "LARGE", 1000)
     network = types.SimpleNamespace(predict_on_batch=lambda images: images / 255)
@@ -152,9 +152,11 @@ def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, 
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
 
+    (tmp_path / "a.png").write_bytes(b"")  # not read again
+
     def predict():
         image = LoadedImage(noise, "PNG", "as stored")
-        item = Item(disk / "a.png", "a")
+        item = Item(tmp_path / "a.png", "a")
         one_image.predict(item, image, predictor, Way(), writing, lambda count: None)
 
     fails(predict, "No space left on device")
@@ -240,11 +242,11 @@ exits_cleanly(calls[sys.argv[3]])()
 def test_too_little_memory_is_one_line(tmp_path, what, megabytes, words):
     Image.new("1", (12_000, 12_000)).save(tmp_path / "wide.png")  # in few bytes, as all is black
     (tmp_path / "predictions").mkdir()
-    header = {"descr": "<f4", "fortran_order": False, "shape": (20_000, 20_000, 4)}
+    header = {"descr": "<f4", "fortran_order": False, "shape": (3_500, 3_500, 4)}
     with (tmp_path / "predictions/wide.npy").open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         stream.truncate(
-            1000 + 4 * 20_000 * 20_000 * 4
+            1000 + 4 * 3_500 * 3_500 * 4
         )  # without its blocks: as large as it says, on a small disk
     command = [sys.executable, "-W", "ignore", "-c", MEMORY, str(tmp_path), str(megabytes), what]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
