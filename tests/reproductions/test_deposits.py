@@ -109,7 +109,8 @@ def test_an_interrupted_download_is_continued(served, tmp_path, monkeypatch):
         fetch(server, packed.checksum, tmp_path / "runs")
     server.answers, server.asked = whole, []
     fetch(server, packed.checksum, tmp_path / "runs")
-    assert server.asked[0]["Range"] == f"bytes={len(content) // 2}-"
+    begin = int(server.asked[0]["Range"][len("bytes=") : -1])
+    assert 0 <= len(content) // 2 - begin < downloads.BLOCK  # the last block may be lost
     assert runs.is_complete(tmp_path / "runs/polyp_unet" / NAME)
 
 
