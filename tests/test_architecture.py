@@ -1,23 +1,16 @@
 """What CONTRIBUTING.md says of the code: who imports whom, and no comprehension in another."""
 
 import ast
-import subprocess
 
 import pytest
+from tracked import tracked
 
 from common.files import PROJECT
 
 ROOMS = (
     "imaging", "datasets", "metrics", "training", "published", "results", "prediction", "report",
 )  # fmt: skip
-TRACKED = subprocess.run(
-    ["git", "ls-files", "common/*.py", "reproductions/*.py", "tools/*.py"],
-    cwd=PROJECT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.split()
-FILES = [name for name in TRACKED if (PROJECT / name).exists()]
+FILES = tracked("common/*.py", "reproductions/*.py", "tools/*.py")
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 

@@ -2,18 +2,16 @@
 
 import importlib.util
 import re
-import subprocess
 
 import pytest
+from tracked import tracked
 
 import reproductions
 from common.files import PROJECT
 from common.results import commands
 from reproductions import command
 
-TRACKED = subprocess.run(
-    ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
-).stdout.split("\n")
+TRACKED = tracked()
 PAGES = [name for name in TRACKED if name.endswith(".md") and name != "CHANGELOG.md"]
 OURS = re.compile(r"^(make |\S*medseg |\S*python -m (reproductions|common|tools)\b|--)")
 MAKE = "\n".join(

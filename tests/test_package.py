@@ -8,6 +8,7 @@ import sys
 import zipfile
 
 import pytest
+from tracked import tracked
 
 import reproductions
 from common.files import PROJECT
@@ -19,16 +20,12 @@ def wheel(tmp_path_factory):
     build = (
         f"import sys; from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
     )
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
-    ).stdout.split("\n")
     source = folder / "source"
-    for name in filter(None, tracked):
-        path = PROJECT / name
-        if path.is_file() and not name.startswith(("results/", "tests/")):
+    for name in tracked():
+        if not name.startswith(("results/", "tests/")):
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+            target.write_bytes((PROJECT / name).read_bytes())
     done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
@@ -36,14 +33,7 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel):
-    tracked = subprocess.run(
-        ["git", "ls-files", "common", "reproductions", "tools"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    present = [name for name in tracked if (PROJECT / name).exists()]
+    present = tracked("common", "reproductions", "tools")
     assert "common/report/template.html.jinja" in present
     assert not set(present) - set(wheel.namelist())
 
@@ -148,14 +138,7 @@ def test_what_needs_no_work_comes_without_tensorflow(lines, not_imported):
 
 
 def test_commands_are_written_so_that_they_work_when_copied():
-    listed = subprocess.run(
-        ["git", "ls-files", "*.py", "*.md", "*.mk", "Makefile"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in filter(None, listed):
+    for name in tracked("*.py", "*.md", "*.mk", "Makefile"):
         if name.startswith("tests/") or name == "common/__init__.py":
             continue
         text = (PROJECT / name).read_text(encoding="utf-8")

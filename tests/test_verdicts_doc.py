@@ -3,7 +3,7 @@
 import doctest
 
 from common.files import PROJECT
-from common.results.verdicts import RESOLUTION
+from common.published.schema import RESOLUTIONS
 from tools import verdict_rates
 
 PAGE = (PROJECT / "docs/verdicts.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ def test_the_rates_are_those_measured():
 
 
 def test_the_resolutions_are_those_in_use():
-    assert set(RESOLUTION.values()) == {0.05, 0.01}
+    assert set(map(float, RESOLUTIONS.values())) == {0.05, 0.01}
     assert "0.05 for Dice, F1, IoU, AJI, precision and\nrecall, 0.01 for pixel accuracy" in PAGE
 
 

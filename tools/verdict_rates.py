@@ -20,8 +20,9 @@ from matplotlib import pyplot
 from scipy.special import stdtr, stdtrit
 
 from common import files
+from common.published.schema import RESOLUTIONS
 from common.results import intervals
-from common.results.verdicts import judge, resolution_for
+from common.results.verdicts import judge
 
 SEEDS = (3, 5, 10, 20)
 FEW_SEEDS = (1, 2)
@@ -164,7 +165,7 @@ def draw(path: Path) -> None:
 
 
 def _draw_examples(axis: pyplot.Axes) -> None:
-    resolution, published = resolution_for("dice"), float(PUBLISHED)
+    resolution, published = float(RESOLUTIONS["dice"]), float(PUBLISHED)
     axis.axvspan(published - resolution, published + resolution, color="#f0ead2", zorder=0)
     axis.axvline(published, color="black", linewidth=1.2)
     for place, (why, values) in enumerate(EXAMPLES):

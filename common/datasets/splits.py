@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Hashable, List, Mapping, Optional, Sequence
+from typing import Dict, Hashable, List, Mapping, Sequence
 
 import numpy as np
 
@@ -83,22 +83,6 @@ def group_split(
     if not all(split[part] for part in (*smaller, largest)):
         raise InputError(f"{len(members)} groups are too few to fill the parts {', '.join(sizes)}")
     return split
-
-
-def check_disjoint(
-    split: Mapping[str, Sequence[str]], groups: Optional[Mapping[str, Hashable]] = None
-) -> None:
-    """Raise ValueError where an id occurs twice, or a group lies in more than one part."""
-    ids: Dict[str, str] = {}
-    owners: Dict[Hashable, str] = {}
-    for part, names in split.items():
-        for name in names:
-            if name in ids:
-                raise ValueError(f"every id must occur once, got {name} in {ids[name]} and {part}")
-            ids[name] = part
-            if groups is not None and owners.setdefault(groups[name], part) != part:
-                group, other = groups[name], owners[groups[name]]
-                raise ValueError(f"a group must lie in one part, got {group} in {other} and {part}")
 
 
 def _sizes(ids: Sequence[str], fractions: Mapping[str, float]) -> Dict[str, int]:

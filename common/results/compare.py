@@ -21,7 +21,6 @@ from common.published.schema import PublishedTable
 from common.results import tables, terminal
 
 NEEDED = ("row", "metric", "value", "seed")
-OPTIONAL = ("image_se", "images")
 
 
 def read(path: Path, reference: PublishedTable) -> List[Tuple[tables.Score, tables.Conditions]]:

@@ -197,7 +197,7 @@ def bounds(published: PublishedTable, metric: str) -> Tuple[float, float]:
     known = published.metrics.get(metric)
     if known is None or known.kind is None or known.deterministic:
         return -math.inf, math.inf
-    return verdicts.bounds_for(known.kind, known.unit)
+    return 0.0, 100.0 if known.unit == "percent" else 1.0
 
 
 def merge(earlier: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

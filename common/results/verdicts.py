@@ -15,16 +15,12 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from common.published.rounding import last_digit
-from common.published.schema import COUNTS, RESOLUTIONS
 from common.results import intervals
 from common.results import verdict_reasons as reasons
 from common.results.intervals import FEWEST_SEEDS, Spread
 
 VERDICTS = ("match", "within", "above", "below", "undecided", "not comparable", "not run")
 
-# The smallest difference that matters, as a fraction, by kind of metric (see
-# common.published.schema). Fixed before any run; a published table may only lower it.
-RESOLUTION: Mapping[str, float] = {kind: float(least) for kind, least in RESOLUTIONS.items()}
 _FLOAT_ERROR = 1e-9  # two numbers that are closer are equal
 
 Range = Tuple[float, float]  # lowest and highest
@@ -76,9 +72,8 @@ def judge(
             (`common.results.bootstrap`); None for a given test set and for scores on training
             images. Infinite for a single image.
         images: the number m of images that enter the score; needed beside `image_se`.
-        resolution: the smallest difference that matters (`resolution_for`).
-        bounds: lowest and highest value that the metric can take (`bounds_for`). They do not apply
-            to a count.
+        resolution: the smallest difference that matters (that of the published metric).
+        bounds: lowest and highest value that the metric can take, unless this is a count.
         count: whether this is a deterministic quantity such as a number of images or parameters.
 
     Returns:
@@ -134,36 +129,6 @@ def not_comparable(verdict: Verdict, differences: Sequence[str]) -> Verdict:
         seeds_needed=None,
         never=False,
     )
-
-
-def resolution_for(kind: str, unit: str = "fraction") -> float:
-    """Smallest difference that matters for a kind of metric, in its unit; 0 for counts.
-
-    Raises:
-        ValueError: an unknown kind, or a score in another unit than "fraction" or "percent".
-
-    >>> resolution_for("dice"), resolution_for("iou", "percent"), resolution_for("size", "images")
-    (0.05, 5.0, 0.0)
-    """
-    if kind in COUNTS:
-        return 0.0
-    _check_kind(kind)
-    return RESOLUTION[kind] * _scale(unit)
-
-
-def bounds_for(kind: str, unit: str = "fraction") -> Range:
-    """Lowest and highest value that a kind of metric can take, in its unit.
-
-    Raises:
-        ValueError: an unknown kind, or a score in another unit than "fraction" or "percent".
-
-    >>> bounds_for("dice"), bounds_for("iou", "percent"), bounds_for("size", "images")
-    ((0.0, 1.0), (0.0, 100.0), (0.0, inf))
-    """
-    if kind in COUNTS:
-        return 0.0, math.inf
-    _check_kind(kind)
-    return 0.0, float(_scale(unit))
 
 
 def _judge_score(
@@ -292,16 +257,3 @@ def _checked(values: Values, bounds: Range) -> np.ndarray:
         if not bounds[0] - _FLOAT_ERROR <= value <= bounds[1] + _FLOAT_ERROR:
             raise ValueError(f"{name}: {value:g} lies outside {bounds[0]:g}–{bounds[1]:g}")
     return np.array(list(named.values()), float)
-
-
-def _check_kind(kind: str) -> None:
-    if kind not in RESOLUTION:
-        known = ", ".join((*RESOLUTION, *COUNTS))
-        raise ValueError(f"kind: expected one of {known}, got {kind!r}")
-
-
-def _scale(unit: str) -> int:
-    scales = {"fraction": 1, "percent": 100}
-    if unit not in scales:
-        raise ValueError(f'unit: expected "fraction" or "percent", got {unit!r}')
-    return scales[unit]

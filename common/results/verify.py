@@ -82,11 +82,6 @@ def with_data(paper: Paper, results_root: Path, data_root: Optional[Path]) -> It
             yield from _rescored(paper, replace(kept, data_set=data_set))
 
 
-def count_packed(paper: Paper, results_root: Path) -> int:
-    """How many packed predictions are kept of a paper."""
-    return len(list((results_root / paper.name / "predictions").glob("*.zip")))
-
-
 def _tables(paper: Paper, folder: Path) -> Iterator[Tuple[Path, Target]]:
     """The tables of scores in a folder of results, with what makes them."""
     for path in sorted(folder.glob("*.csv")):

@@ -1,6 +1,8 @@
 """Segmentation models of qubvel's `segmentation_models`, with a fast ResNeXt encoder and checked
 encoder weights.
 
+Any encoder of the library can be built; which of them a paper takes stands in its config.py.
+
 `segmentation_models` is imported here and nowhere else, because the Keras it binds to is chosen by
 an environment variable that must be set before its first import.
 """
@@ -168,24 +170,6 @@ def load_encoder_weights(model: keras.Model, encoder: str, path: Path) -> None:
     # A file with top is as good as one without.
     if stored and not stored[0][0].startswith(("fc", "predictions")):
         raise InputError(f"{path}: not the weights of {encoder}: {stored[0][0]} is left over")
-
-
-def save_encoder_weights(model: keras.Model, encoder: str, path: Path) -> None:
-    """Write an encoder's weights as the .h5 file that the library's own, unpacked encoder loads."""
-    arrays: List[np.ndarray] = []
-    for layer in _encoder_layers(model, encoder):
-        packed = isinstance(layer, GroupedConv2D)
-        arrays += (
-            np.split(layer.get_weights()[0], layer.groups, axis=-1)
-            if packed
-            else layer.get_weights()
-        )
-    stock = bare_encoder(encoder, weights=None, include_top=False, input_shape=(None, None, 3))
-    for layer in stock.layers:
-        count = len(layer.get_weights())
-        layer.set_weights(arrays[:count])
-        arrays = arrays[count:]
-    stock.save_weights(str(path), save_format="h5")
 
 
 @functools.lru_cache(maxsize=None)

@@ -54,7 +54,8 @@ class TumourNucleiPredictor(Predictor):
 
     def __init__(self, member: Member):
         self.members = (member,)
-        self.title = f"{NAMES[member.config.encoder]} on tiles {member.config.tiles}"
+        name = NAMES.get(member.config.encoder, member.config.encoder)
+        self.title = f"{name} on tiles {member.config.tiles}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
         threshold = SCORING.threshold if way.threshold is None else way.threshold

@@ -50,7 +50,7 @@ class LesionPredictor(Predictor):
 
     def __init__(self, member: Member):
         self.members = (member,)
-        self.title = f"U-Net, {NAMES[member.config.encoder]}"
+        self.title = f"U-Net, {NAMES.get(member.config.encoder, member.config.encoder)}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:
         return Prediction(bands.with_largest(self._rows(image, way, tick)))

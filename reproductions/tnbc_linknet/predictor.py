@@ -56,7 +56,7 @@ class NucleiPredictor(Predictor):
 
     def __init__(self, members: Sequence[Member]):
         self.members = members
-        encoders = [NAMES[member.config.encoder] for member in members]
+        encoders = [NAMES.get(member.config.encoder, member.config.encoder) for member in members]
         self.title = f"LinkNet, {' and '.join(encoders)}"
 
     def predict(self, image: np.ndarray, way: Way, tick: Tick) -> Prediction:

@@ -1,17 +1,15 @@
 """Servers on this machine that close, stall and lie, and manifests that cannot be read."""
 
-import contextlib
 import errno
 import hashlib
-import http.server
 import os
 import pathlib
 import shutil
-import threading
 import time
 
 import pytest
 import yaml
+from web_server import Server, send
 
 from common.datasets import downloads, manifests
 from common.files import PROJECT
@@ -34,22 +32,11 @@ def download(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", (1, 0.4))
     raw = yaml.safe_load((PROJECT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
     whole = archive.read_bytes()
-    stack = contextlib.ExitStack()
+    servers = []
 
     def run(answer, checksum=True):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                with contextlib.suppress(ConnectionError):  # the one who asks may have gone
-                    answer(self, whole)
-
-            def log_message(self, *_):
-                pass
-
-        server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        server.daemon_threads, server.block_on_close = True, False
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        stack.callback(server.shutdown)
-        entry = {"url": f"http://127.0.0.1:{server.server_port}/TNBC.zip"}
+        servers.append(Server(lambda handler: answer(handler, whole), name="TNBC.zip"))
+        entry = {"url": servers[-1].url}
         if checksum:
             entry["checksum"] = f"sha256:{hashlib.sha256(whole).hexdigest()}"
         (tmp_path / "data_manifests").mkdir()
@@ -57,34 +44,25 @@ def download(archive, tmp_path, monkeypatch):
         (tmp_path / "data_manifests/tnbc.yaml").write_text(text, encoding="utf-8")
         return manifests.main(["tnbc"])
 
-    with stack:
-        yield run
-
-
-def answer(handler, body=b"", status=200, **headers):
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
+    yield run
+    for server in servers:
+        server.shutdown()
 
 
 def stall(handler, whole):
-    answer(handler, whole[:100], Content_Length=str(len(whole)))
+    send(handler, whole[:100], length=len(whole))
     handler.wfile.flush()
     time.sleep(1)
 
 
 SERVERS = {
     "hangs up at once": lambda h, whole: h.connection.close(),
-    "closes half-way": lambda h, whole: answer(
-        h, whole[: len(whole) // 2], Content_Length=str(len(whole))
-    ),
+    "closes half-way": lambda h, whole: send(h, whole[: len(whole) // 2], length=len(whole)),
     "stalls": stall,
-    "promises too much": lambda h, whole: answer(h, whole, Content_Length=str(2 * len(whole))),
-    "promises too little": lambda h, whole: answer(h, whole, Content_Length=str(len(whole) // 2)),
-    "refuses": lambda h, whole: answer(h, status=403),
-    "is overloaded": lambda h, whole: answer(h, status=503),
+    "promises too much": lambda h, whole: send(h, whole, length=2 * len(whole)),
+    "promises too little": lambda h, whole: send(h, whole, length=len(whole) // 2),
+    "refuses": lambda h, whole: send(h, status=403),
+    "is overloaded": lambda h, whole: send(h, status=503),
 }
 
 
@@ -98,7 +76,7 @@ def test_a_bad_server_leaves_nothing_and_the_line_says_what_to_do(download, fail
 
 
 def test_without_a_checksum_a_short_answer_is_a_damaged_archive(download, fails, tmp_path):
-    half = lambda h, whole: answer(h, whole[: len(whole) // 2])  # noqa: E731
+    half = lambda h, whole: send(h, whole[: len(whole) // 2], length=False)  # noqa: E731
     fails(
         lambda: download(half, checksum=False),
         "TNBC.zip is not the expected archive",
@@ -109,7 +87,7 @@ def test_without_a_checksum_a_short_answer_is_a_damaged_archive(download, fails,
 
 
 def test_without_a_checksum_a_web_page_is_told(download, fails, tmp_path):
-    page = lambda h, whole: answer(h, b"<!doctype html><title>Log in</title>")  # noqa: E731
+    page = lambda h, whole: send(h, b"<!doctype html><title>Log in</title>")  # noqa: E731
     fails(lambda: download(page, checksum=False), "a web page instead of the file", "by hand")
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".tnbc.lock"]
 

@@ -11,12 +11,13 @@ import numpy as np
 import pandas
 import pytest
 import tensorflow as tf
+from disjoint import assert_disjoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from common.cli import Request
-from common.datasets import manifests, splits
+from common.datasets import manifests
 from common.errors import InputError
 from common.files import PROJECT
 from common.published import schema
@@ -374,7 +375,7 @@ def test_the_given_split_stays_and_the_corrected_one_shares_no_tumour(data_set):
     groups = duplicates.find(samples)
     assert groups == [["5", "8"]] == duplicates.across(groups, given_split)
     owners = {**{s.id: s.id for s in samples}, **{i: group[0] for group in groups for i in group}}
-    splits.check_disjoint(
+    assert_disjoint(
         {part: ids for part, ids in corrected.items() if part != splitting.LEFT_OUT}, owners
     )
 

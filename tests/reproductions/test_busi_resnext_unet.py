@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from disjoint import assert_disjoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tensorflow import keras
 
 from common.cli import Request
-from common.datasets import manifests, splits
+from common.datasets import manifests
 from common.errors import InputError
 from common.imaging.masks import read_mask
 from common.imaging.reading import read_rgb
@@ -183,7 +184,7 @@ def test_the_corrected_split_keeps_near_duplicates_together(data_root):
     ]
     owners = {**{s.id: s.id for s in samples}, **{i: group[0] for group in groups for i in group}}
     for seed in range(8):
-        splits.check_disjoint(data.split(data_set, Config(protocol="corrected", seed=seed)), owners)
+        assert_disjoint(data.split(data_set, Config(protocol="corrected", seed=seed)), owners)
 
 
 def test_the_committed_groups_are_used_for_the_real_images(monkeypatch):
@@ -195,7 +196,7 @@ def test_the_committed_groups_are_used_for_the_real_images(monkeypatch):
     monkeypatch.setattr(data, "find", lambda folder: dict.fromkeys(members + singles))
     data_set = manifests.DataSet("busi", "BUSI", Path("."), synthetic=False, fingerprint="")
     split = data.split(data_set, Config(protocol="corrected"))
-    splits.check_disjoint(
+    assert_disjoint(
         split, {**{i: i for i in singles}, **{i: group[0] for group in groups for i in group}}
     )
     assert [len(part) for part in split.values()] == [546, 156, 78]

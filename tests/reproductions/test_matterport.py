@@ -141,10 +141,3 @@ def test_files_of_another_network_are_named(network, arrays, tmp_path, break_it,
     break_it(arrays)
     with pytest.raises(InputError, match=message):
         matterport.load_weights(network, write(tmp_path / "coco.h5", arrays))
-
-
-@pytest.mark.slow
-def test_what_is_no_weights_file_is_named(network, tmp_path):
-    (tmp_path / "coco.h5").write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"coco\.h5: not a Keras \.h5"):
-        matterport.load_weights(network, tmp_path / "coco.h5")

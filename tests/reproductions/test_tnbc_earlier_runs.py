@@ -100,12 +100,6 @@ def test_the_fields_that_earlier_versions_lacked_have_the_value_that_they_acted_
         runs.Run(run.folder, {**vars(changed), "data": data_set.fingerprint}, defaults)
 
 
-def test_a_config_of_another_paper_is_refused(tmp_path):
-    files.write_json(tmp_path / "config.json", {"seed": 0, "tiles": "original"})
-    with pytest.raises(InputError, match=r"config\.json: tiles: no setting of this paper"):
-        runs.load_config(tmp_path, Config)
-
-
 def test_finished_runs_of_an_earlier_version_are_scored_from_their_maps(
     tmp_path, phantom_root, data_set, capsys
 ):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets.manifests import load_manifest, verify
 from common.imaging.masks import read_mask, read_pair
 from reproductions.tnbc_linknet import phantom as tnbc_phantom
 
@@ -34,9 +33,6 @@ def test_layout_is_that_of_tnbc(folder):
     assert Image.open(folder / "Slide_02/02_1.png").mode == "RGBA"
     assert Image.open(folder / "Slide_02/02_3.png").mode == "RGB"
     assert Image.open(folder / "GT_02/02_1.png").mode == "L"
-    data = verify(load_manifest("tnbc"), folder)
-    assert data.synthetic
-    assert data.title == "tnbc phantoms (synthetic)"
 
 
 def test_nuclei_stand_out_by_colour(folder):

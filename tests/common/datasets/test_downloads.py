@@ -1,14 +1,13 @@
 """Downloads from servers on this machine that break off, stall, lie and ask for patience."""
 
-import contextlib
 import hashlib
-import http.server
 import re
 import threading
 import time
 
 import pytest
 import requests
+from web_server import Server, ranged, send
 
 from common.datasets import downloads
 from common.datasets.downloads import Failed, Source
@@ -28,49 +27,12 @@ def at_once(monkeypatch):
     return waits
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Answers request number n by `answers[n]`, the last one for all others."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, *answers):
-        self.answers = answers
-        self.asked = []
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/whole.bin"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        number = len(self.server.asked)
-        self.server.asked.append(dict(self.headers))
-        with contextlib.suppress(ConnectionError):  # the one who asks may have gone
-            self.server.answers[min(number, len(self.server.answers) - 1)](self)
-
-    def log_message(self, *_):
-        pass
-
-
-def send(handler, body=WHOLE, status=200, length=None, **headers):
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body) if length is None else length))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 def whole(handler):
-    send(handler)
+    send(handler, WHOLE)
 
 
 def busy(handler):
-    send(handler, b"", 503)
+    send(handler, status=503)
 
 
 def half(handler):
@@ -78,20 +40,9 @@ def half(handler):
     ranged(handler, WHOLE, part=0.5)
 
 
-def ranged(handler, content=WHOLE, part=1.0, tag='"1"'):
-    """What a server with Range support sends, or the first part of it."""
-    headers = {"ETag": tag, "Accept_Ranges": "bytes"}
-    asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-    if not asked or handler.headers.get("If-Range") != tag:
-        send(handler, content[: int(part * len(content))], length=len(content), **headers)
-        return
-    start = int(asked.group(1))
-    if start >= len(content):
-        send(handler, b"", 416)
-        return
-    headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    rest = content[start:]
-    send(handler, rest[: int(part * len(rest))], 206, len(rest), **headers)
+def rest(handler):
+    """What is asked for."""
+    ranged(handler, WHOLE)
 
 
 @pytest.fixture
@@ -198,7 +149,7 @@ def test_a_server_that_sends_without_end_is_stopped(get, tmp_path):
 
 
 def test_a_line_that_breaks_off_is_continued_where_it_broke(get, tmp_path):
-    content, server = get(half, half, ranged)
+    content, server = get(half, half, rest)
     assert content == WHOLE
     starts = [headers.get("Range") for headers in server.asked]
     quarter = len(WHOLE) // 4
@@ -219,7 +170,7 @@ def test_a_server_without_range_support_begins_anew(get):
 
 
 def test_a_line_that_breaks_off_again_and_again_gets_there(get):
-    content, server = get(*[half] * 9, ranged)
+    content, server = get(*[half] * 9, rest)
     assert content == WHOLE and len(server.asked) == 10 > downloads.TRIES
 
 
@@ -230,7 +181,7 @@ def test_an_interrupted_call_is_continued_by_the_next(get, tmp_path):
         downloads.fetch(source, tmp_path / "to", tmp_path / "parts")
     assert not (tmp_path / "to").exists()
     assert len(left(tmp_path)) == 2  # the part, and what the server said of the whole
-    server.answers, server.asked = (ranged,), []
+    server.answers, server.asked = (rest,), []
     path = downloads.fetch(source, tmp_path / "to", tmp_path / "parts")
     assert path.read_bytes() == WHOLE and server.asked[0]["Range"].startswith("bytes=")
     assert left(tmp_path) == ["whole.bin"]

@@ -3,14 +3,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from web_server import Server, send
 
 from common.datasets import archives, downloads, manifests, rebuild
 from common.datasets.manifests import find, find_first, load_manifest, matching, verify
@@ -81,25 +80,14 @@ def server(archive):
     """A local web server: /good/ sends the archive, /other/ a web page, /firewall/ a 202 alone."""
     whole = archive.read_bytes()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.asked.append(self.path)
-            kind = self.path.split("/")[1]
-            body = {"good": whole, "other": b"<html>log in first</html>"}.get(kind, b"")
-            self.send_response({"firewall": 202, "missing": 404}.get(kind, 200))
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(handler):
+        kind = handler.path.split("/")[1]
+        body = {"good": whole, "other": b"<html>log in first</html>"}.get(kind, b"")
+        send(handler, body, {"firewall": 202, "missing": 404}.get(kind, 200))
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.asked = []
-        running.address = f"http://127.0.0.1:{running.server_port}"
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
-        yield running
-        running.shutdown()
+    running = Server(answer)
+    yield running
+    running.shutdown()
 
 
 def entry(address: str, kind: str, archive: Path, algorithm: str = "sha256") -> dict:
@@ -130,7 +118,7 @@ def test_downloads_verifies_and_unpacks_once(project, server, archive, phantom, 
     assert content(found.folder) == ["GT_01", "GT_02", "PHANTOM.json", "Slide_01", "Slide_02"]
     assert content(data) == ["tnbc"]
     assert find("tnbc") == found
-    assert server.asked == ["/good/TNBC.zip"]
+    assert server.paths == ["/good/TNBC.zip"]
     assert "100%" in capsys.readouterr().err
 
 
@@ -148,7 +136,7 @@ def test_the_second_address_is_tried_when_the_first_fails(project, server, archi
         del first["checksum"]
     project(first, entry(server.address, "good", archive))
     assert find("tnbc").synthetic
-    assert server.asked == [f"/{kind}/TNBC.zip", "/good/TNBC.zip"]
+    assert server.paths == [f"/{kind}/TNBC.zip", "/good/TNBC.zip"]
 
 
 def test_a_fingerprint_of_the_content_stands_in_for_a_checksum(project, server, phantom):
@@ -166,13 +154,13 @@ def test_two_runs_at_once_download_once(project, server, archive):
     project(entry(server.address, "good", archive))
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(lambda _: find("tnbc"), range(4)))) == 1
-    assert server.asked == ["/good/TNBC.zip"]
+    assert server.paths == ["/good/TNBC.zip"]
 
 
 def test_downloading_can_be_switched_off(project, server, archive):
     project(entry(server.address, "good", archive))
     assert "make demo" in failure(download=False)
-    assert server.asked == []
+    assert server.paths == []
 
 
 def test_a_hand_placed_archive_is_used(project, archive):
@@ -321,7 +309,7 @@ def test_a_data_root_is_the_only_place_searched(project, server, archive, phanto
     message = failure(tmp_path)
     assert f"{tmp_path / 'tnbc'}: no such folder" in message
     assert "50 Slide_*/*.png" in message
-    assert server.asked == []
+    assert server.paths == []
 
 
 def test_a_copy_may_lie_in_the_folder_of_its_archive(phantom, tmp_path):

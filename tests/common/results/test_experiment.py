@@ -103,19 +103,11 @@ def test_a_table_of_ours_is_kept_without_a_comparison(paper, request_, capsys):
     assert "ours · A table that the paper does not have." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda folder: (folder / "2.txt").unlink(), "2 has no prediction"),
-        (lambda folder: (folder / "9.txt").write_text("1"), "9 has a prediction and is not in"),
-        (lambda folder: (folder / "2.png").write_text("1"), "a second prediction of 2"),
-        (lambda folder: (folder / "2.txt").write_text("1"), "damaged or changed"),
-    ],
-)
-def test_predictions_are_held_against_the_split(paper, request_, change, problem):
+def test_predictions_are_held_against_the_split(paper, request_):
     paper.targets["table1"].run(request_)
-    change(request_.runs_root / "fake/a-imagenet-published-quick-float32-seed0/predictions")
-    with pytest.raises(InputError, match=problem):
+    run = request_.runs_root / "fake/a-imagenet-published-quick-float32-seed0"
+    (run / "predictions/2.txt").unlink()
+    with pytest.raises(InputError, match="2 has no prediction"):
         paper.targets["table1"].run(request_)
 
 

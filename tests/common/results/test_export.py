@@ -80,11 +80,6 @@ def test_each_protocol_has_a_block_of_its_own(reference, table):
     assert empty.count("not run") == 3
 
 
-def test_an_unknown_format_is_refused_in_one_line(reference, table):
-    with pytest.raises(InputError, match="--format docx: expected one of markdown, latex"):
-        export.table_as(reference, table, "docx")
-
-
 @pytest.mark.parametrize("paper", sorted(path.name for path in PROJECT.glob("reproductions/*_*")))
 def test_every_published_table_is_exported_without_a_raw_special_character(paper, capsys):
     for reference in schema.load_folder(PROJECT / "reproductions" / paper / "published"):

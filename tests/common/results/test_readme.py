@@ -1,4 +1,3 @@
-import re
 import shutil
 
 import pytest
@@ -6,13 +5,8 @@ import pytest
 from common.errors import InputError
 from common.files import PROJECT
 from common.published import schema
-from common.results import commands, readme, tables
+from common.results import readme, tables
 
-READMES = [
-    PROJECT / "README.md",
-    PROJECT / "results/README.md",
-    *sorted(PROJECT.glob("reproductions/*/README.md")),
-]
 BEFORE, AFTER = "# A\n<!-- generated: {} -->\n", "<!-- end -->\nlast words\n"
 PAPER = "reproductions/tnbc_linknet"
 
@@ -150,20 +144,3 @@ def test_what_is_stale_is_named_and_made_current(project, monkeypatch, capsys):
 def test_no_committed_file_is_stale():
     stale = [str(path.relative_to(PROJECT)) for path in readme.stale()]
     assert not stale, "run `make readme`"
-
-
-@pytest.mark.parametrize("page", READMES, ids=lambda path: path.parent.name)
-def test_every_command_and_link_in_a_readme_exists(page):
-    text = page.read_text(encoding="utf-8")
-    targets = set()
-    for makefile in (PROJECT / "Makefile", *PROJECT.glob("reproductions/*/targets.mk")):
-        targets.update(re.findall(r"^([a-z][a-z0-9-]*):", makefile.read_text(), re.MULTILINE))
-    for folder in PROJECT.glob("reproductions/*/"):
-        targets.update(command.target for command in commands.of_paper(folder).values())
-        targets.add(f"data-{folder.name.partition('_')[0]}")
-    named = re.findall(r"(?:^|`)make ([a-z][a-z0-9-]+)", text, re.MULTILINE)
-    assert set(named) <= targets
-    for link in re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^"]+)"', text):
-        assert (page.parent / link).exists(), link
-    for module in re.findall(r"python -m ([\w.]+)", text):
-        assert (PROJECT / (module.replace(".", "/") + ".py")).exists(), module

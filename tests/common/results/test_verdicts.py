@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.results import intervals, verdicts
 from common.results.verdict_summary import summarise
-from common.results.verdicts import bounds_for, judge, not_comparable, resolution_for
+from common.results.verdicts import judge, not_comparable
 from tools import verdict_rates
 
 PERCENT = {"resolution": 5, "bounds": (0, 100)}
@@ -209,19 +209,6 @@ def test_what_makes_no_sense_is_refused_by_name(changes, message):
 
 
 # Defaults, differences and the summary
-
-
-def test_resolution_and_bounds_follow_kind_and_unit():
-    for kind in ("dice", "f1", "iou", "aji", "precision", "recall"):
-        assert resolution_for(kind) == 0.05 and resolution_for(kind, "percent") == 5
-        assert bounds_for(kind, "percent") == (0, 100)
-    assert (resolution_for("accuracy"), resolution_for("accuracy", "percent")) == (0.01, 1)
-    assert bounds_for("parameters", "parameters") == (0, math.inf)
-    for function in (resolution_for, bounds_for):
-        with pytest.raises(ValueError, match="kind: expected one of dice, "):
-            function("loss")
-        with pytest.raises(ValueError, match="unit: expected"):
-            function("dice", "points")
 
 
 def test_differences_make_a_verdict_not_comparable_and_keep_its_numbers():

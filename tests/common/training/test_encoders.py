@@ -12,7 +12,10 @@ IMAGES = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.floa
 @pytest.fixture(scope="module")
 def packed():
     keras.utils.set_random_seed(1)
-    model = encoders.build("Linknet", "resnext50")
+    return drawn(encoders.build("Linknet", "resnext50"))
+
+
+def drawn(model):
     rng = np.random.default_rng(2)
     # Fresh BatchNorms (mean 0, variance 1) would hide a swapped pair of them.
     for layer in model.layers:
@@ -34,15 +37,13 @@ def features(model):
     return keras.Model(model.input, outputs)
 
 
-def test_packed_resnext_loads_and_writes_the_librarys_files_and_computes_the_same(
-    packed, stock, tmp_path
-):
-    encoders.save_encoder_weights(packed, "resnext50", tmp_path / "encoder.h5")
+def test_packed_resnext_loads_the_librarys_files_and_computes_the_same(packed, stock, tmp_path):
     bare = encoders.bare_encoder(
         "resnext50", weights=None, include_top=False, input_shape=(None, None, 3)
     )
-    bare.load_weights(str(tmp_path / "encoder.h5"))  # the library's own loader accepts the file
-    encoders.load_encoder_weights(stock, "resnext50", tmp_path / "encoder.h5")
+    drawn(bare).save_weights(str(tmp_path / "encoder.h5"))
+    for model in (stock, packed):
+        encoders.load_encoder_weights(model, "resnext50", tmp_path / "encoder.h5")
     theirs = features(stock)
     for ours, other in zip(features(packed)(IMAGES), theirs(IMAGES)):
         scale = np.abs(other).max()
@@ -92,17 +93,13 @@ def test_each_encoder_gets_its_own_input():
     assert image.tolist() == [[[10, 100, 200]]]  # the library works in place on what it is given
 
 
-def test_weights_of_another_network_are_refused(packed, tmp_path):
-    with pytest.raises(InputError, match=r"missing\.h5: no such file"):
-        encoders.build("Linknet", "vgg16", encoder_weights=str(tmp_path / "missing.h5"))
-    (tmp_path / "text.h5").write_text("not HDF5")
-    with pytest.raises(InputError, match=r"text\.h5: not a Keras \.h5"):
-        encoders.build("Linknet", "vgg16", encoder_weights=str(tmp_path / "text.h5"))
-    encoders.save_encoder_weights(packed, "resnext50", tmp_path / "resnext.h5")
+def test_weights_of_another_network_are_refused(tmp_path):
+    options = {"weights": None, "include_top": False, "input_shape": (32, 32, 3)}
+    encoders.bare_encoder("resnet18", **options).save_weights(str(tmp_path / "resnet.h5"))
     with pytest.raises(
-        InputError, match=r"resnext\.h5: not the weights of vgg16: block1_conv1 needs"
+        InputError, match=r"resnet\.h5: not the weights of vgg16: block1_conv1 needs"
     ):
-        encoders.build("Linknet", "vgg16", encoder_weights=str(tmp_path / "resnext.h5"))
+        encoders.build("Linknet", "vgg16", encoder_weights=str(tmp_path / "resnet.h5"))
 
 
 def test_surplus_layers_are_refused_but_a_classifier_is_not(tmp_path):
