@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import json
 import math
@@ -50,7 +51,8 @@ def run(paper: str, options: Options, folders: Sequence[Path], cluster: str) -> 
     """
     out = options.out.resolve()
     found = source.find(options.inputs, options.pattern, out)
-    images = [(str(item.path.resolve()), item.name) for item in found]
+    resolved = functools.lru_cache(maxsize=None)(Path.resolve)  # of a million files, few folders
+    images = [(str(resolved(item.path.parent) / item.path.name), item.name) for item in found]
     _check_names(images)
     settled = replace(
         options, run=folders[0].resolve(), skip_existing=True, inputs=(), cluster=None
