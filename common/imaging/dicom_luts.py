@@ -5,7 +5,7 @@ Not by pydicom, whose indices into a table of bytes are bytes.
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple, Union
+from typing import Tuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -21,7 +21,7 @@ _COLOURS = ("Red", "Green", "Blue")
 def grey(lut: Dataset, elements: Dataset, layout: Layout, name: str) -> Tuple[int, np.ndarray]:
     """The value that the first entry is for, and the entries, of an item of a LUT sequence."""
     count, first, _ = _descriptor(lut, "LUTDescriptor", layout, name)
-    return first, _entries(lut.LUTData, count, bool(elements.is_little_endian), name)
+    return first, _entries(lut, "LUTData", count, bool(elements.is_little_endian), name)
 
 
 def bits(lut: Dataset, name: str) -> int:
@@ -43,9 +43,10 @@ def palette(elements: Dataset, layout: Layout, name: str) -> np.ndarray:
             raise InputError(f"{name}: a DICOM image with a palette of a kind that is not read")
         colours = util.apply_color_lut(np.arange(first, first + count), elements)[..., :3]
     else:
-        data = (elements.get(f"{prefix.format(colour)}Data") or b"" for colour in _COLOURS)
+        keywords = (f"{prefix.format(colour)}Data" for colour in _COLOURS)
         order = bool(elements.is_little_endian)
-        colours = np.stack([_entries(table, count, order, name) for table in data], axis=-1)
+        tables = [_entries(elements, keyword, count, order, name) for keyword in keywords]
+        colours = np.stack(tables, axis=-1)
     colours = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
     return colours[np.clip(np.arange(1 << layout.stored) - first, 0, count - 1)]
 
@@ -62,12 +63,16 @@ def _descriptor(lut: Dataset, keyword: str, layout: Layout, name: str) -> Tuple[
 
 
 def _entries(
-    data: Union[bytes, int, Sequence[int]], count: int, little_endian: bool, name: str
+    holder: Dataset, keyword: str, count: int, little_endian: bool, name: str
 ) -> np.ndarray:
     """The entries, int64 (count,), as bytes or words."""
-    if isinstance(data, bytes):
-        words = np.dtype("<u2" if little_endian else ">u2")
-        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else words)
+    data = holder.get(keyword) or b""
+    if isinstance(data, bytes) and len(data) < 2 * count:
+        if data and holder[keyword].VR == "OW" and not little_endian:  # pairs, the wrong way round
+            data = np.frombuffer(data, np.uint16).byteswap().tobytes()
+        entries = np.frombuffer(data, np.uint8)
+    elif isinstance(data, bytes):
+        entries = np.frombuffer(data, "<u2" if little_endian else ">u2")
     else:
         entries = np.atleast_1d(np.asarray(data))
     entries = entries.astype(np.int64)[:count]

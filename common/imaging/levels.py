@@ -15,6 +15,8 @@ import numpy as np
 
 from common.errors import InputError
 
+DARK = 8  # times brighter than its brightest value could an image be
+NEARLY_BLACK = "nearly black; consider"
 _BAND = 1 << 22  # values counted at once
 
 
@@ -142,8 +144,11 @@ def choose(
                 f"{name}: {kind} of {bits} bits have no black and white of their own; give them, "
                 "with --range low,high or percentiles with --range 1%,99%"
             )
-        told = f"full range of {bits} bits, 0 to {(1 << bits) - 1}"
-        return 0, (1 << bits) - 1, f"{told} (the image has {pixels.min()} to {pixels.max()})"
+        top, lowest, highest = (1 << bits) - 1, pixels.min(), pixels.max()
+        told = f"full range of {bits} bits, 0 to {top} (the image has {lowest} to {highest}"
+        if 0 < highest < top / DARK:  # such as 12 bits in 16, of which nothing can be seen
+            told += f", which is {NEARLY_BLACK} --range 0,{highest}"
+        return 0, top, f"{told})"
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise InputError(f"{name}: expected finite values, got NaN or infinity among them")
     if wanted.percentiles:

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from common import files
+from common.imaging.levels import NEARLY_BLACK
 from common.imaging.reading import LoadedImage
 from common.prediction import coco, mapped, masks, objects, overlays, qupath
 from common.prediction.journal import Journal
@@ -121,7 +122,7 @@ def _describe(item: Item, image: LoadedImage, predictor: Predictor, maps: Maps) 
         "fractions": fractions,
         "objects": [],
         "left_out": "",
-        "notes": [],
+        "notes": [image.levels] if NEARLY_BLACK in image.levels else [],
     }
 
 

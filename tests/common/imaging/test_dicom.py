@@ -73,6 +73,25 @@ def test_palettes_are_read_by_their_high_bytes(dicom, bits, shift, count):
     np.testing.assert_array_equal(pixels, (colours >> shift).T[places])
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palettes_in_words_of_big_endian_are_swapped_back(dicom, bits):
+    keywords = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    palette = {f"{keyword}Descriptor": [256, 0, bits] for keyword in keywords}
+    for keyword in keywords:
+        palette[f"{keyword}Data"] = RNG.bytes(256 * bits // 8)
+    path = dicom(GREY, "PALETTE COLOR", **palette)
+    expected = read(path).pixels
+
+    def change(dataset):
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+        dataset.is_little_endian = False
+        for keyword in keywords:
+            words = np.frombuffer(palette[f"{keyword}Data"], np.uint16)
+            dataset[f"{keyword}Data"].value = words.byteswap().tobytes()
+
+    np.testing.assert_array_equal(read(rebuilt(path, change)).pixels, expected)
+
+
 def test_a_palette_that_is_too_short_is_named(dicom, refused):
     palette = {
         f"{colour}PaletteColorLookupTable{part}": value

@@ -251,9 +251,12 @@ def test_pages_are_chosen_or_all_predicted(run, tmp_path, grey, classes_of):
 
 def test_how_16_bits_became_8_is_kept(run, tmp_path, grey):
     Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "a.png")
-    assert run(tmp_path / "a.png", "--range", "0,4095")[0] == 0
+    code, out, _ = run(tmp_path / "a.png", "--range", "0,4095")
+    assert code == 0 and "nearly black" not in out
     table = pandas.read_csv(tmp_path / "out/images.csv")
     assert "0 to 4095" in table["grey_levels"][0]
+    told = run(tmp_path / "a.png", "--out", tmp_path / "plain")[1]
+    assert "nearly black; consider --range 0,4000" in told
 
 
 def test_two_images_of_one_name_are_not_mixed_up(run, images, tmp_path, grey, classes_of):
