@@ -187,7 +187,7 @@ fuzz: setup ## damage files of every kind at random and read them: no traceback,
 kill-and-resume: setup ## kill trainings of all papers at random, resume and compare them
 	@$(MODULE) tools.kill_and_resume $(if $(KILLS),--kills $(call quote,$(KILLS)))
 
-interpreters: setup ## set-up, audit, a table and tests of common/ with Python 3.8, 3.9 and 3.10
+interpreters: setup ## set-up, audit, a table and tests of common/ with the other Pythons of 3.8 to 3.10
 	@$(MODULE) tools.interpreters
 
 deposit: setup ## pack finished runs, each with model card and checksum, into deposit/; RUN= one

@@ -64,17 +64,17 @@ def fields(
 def printed(value: Any, key: str) -> str:
     """Check that a value is a quoted number such as "0.820"."""
     # An unquoted 0.820 reaches us as the float 0.82: how many decimals the paper printed is lost.
-    if not (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII)):
+    if not (isinstance(value, str) and re.fullmatch(r"-?\d{1,12}(\.\d{1,12})?", value, re.ASCII)):
         raise ValueError(
-            f'{key}: expected a quoted number as printed, such as "0.820", got {value!r}'
+            f'{key}: expected a quoted number as printed, such as "0.820", got {value!r:.80}'
         )
     return value
 
 
 def whole(value: str, key: str) -> int:
     """Turn a text such as "16" into the whole number that it is, 1 or more."""
-    if not (isinstance(value, str) and re.fullmatch(r"[1-9]\d*", value, re.ASCII)):
-        raise ValueError(f'{key}: expected a whole number such as "16", got {value!r}')
+    if not (isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,11}", value, re.ASCII)):
+        raise ValueError(f'{key}: expected a whole number such as "16", got {value!r:.80}')
     return int(value)
 
 

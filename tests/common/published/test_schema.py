@@ -220,6 +220,7 @@ def test_broken_relations_are_refused_in_one_line(tmp_path, old, new, named):
         ('"0.820"', '"0,820"', r"rows\.unet\.values\.dsc: .*'0,820'"),
         ('"0.820"', '".82"', r"rows\.unet\.values\.dsc"),
         ('"0.820"', '"nan"', r"rows\.unet\.values\.dsc"),
+        ('"0.820"', f'"{"9" * 400}"', r"rows\.unet\.values\.dsc: .*got '9{79}$"),
         ('dsc: "0.820"', 'iou: "0.8"', r"rows\.unet\.values\.iou: expected one of the metrics dsc"),
         ('{dsc: "0.820"}', "{}", r"rows\.unet: values: expected a mapping"),
         ('{dsc: "0.820"}', '{dsc: "0.8", dsc: "0.9"}', r"dsc: given twice in .* starts on line 10"),
