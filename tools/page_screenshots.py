@@ -54,6 +54,8 @@ class Options:
     """Folder of a finished training; by default the stand-in answers."""
     image: Optional[Path] = None
     """The image that is examined; by default a synthetic slice."""
+    data_root: Optional[Path] = None
+    """Folder that holds the data sets, for the scores of the network."""
 
 
 def stand_in(folder: Path) -> Network:
@@ -109,6 +111,7 @@ def main() -> None:
         if options.run:
             command = [sys.executable, "-m", serve.__name__, "--run", str(options.run)]
             command += ["--port", "0"]
+            command += ["--data-root", str(options.data_root)] if options.data_root else []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 photograph(_address(server), options.image or drawn, options)

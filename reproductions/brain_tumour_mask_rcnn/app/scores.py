@@ -30,7 +30,8 @@ def begin(run_folder: Path, data_root: Optional[Path]) -> subprocess.Popen:
     `make demo` put them.
     """
     run_folder = run_folder.resolve()
-    roots = [data_root] if data_root else [run_folder.parents[2] / "data", PROJECT / "data"]
+    beside_runs = [above / "data" for above in [*run_folder.parents][2:3]]
+    roots = [data_root] if data_root else [*beside_runs, PROJECT / "data"]
     command = [sys.executable, "-m", __name__, str(run_folder), *map(str, roots)]
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from common import files
 from common.datasets import manifests
 from common.errors import InputError
+from common.files import PROJECT
 from common.training import runs
 from reproductions.brain_tumour_mask_rcnn import data, eval, phantom, train
 from reproductions.brain_tumour_mask_rcnn.app import facts, page_server, scores, serve
@@ -26,6 +28,15 @@ from .conftest import NETWORK, run_folder, stub_command
 
 MODEL = "reproductions.brain_tumour_mask_rcnn.model"
 CONFIG = replace(PROFILES["smoke"], encoder_weights="none")
+
+
+@pytest.mark.parametrize(
+    "folder, roots", [("/x/runs/brain/run", ["/x/data"]), ("/runs/run", []), ("/run", [])]
+)
+def test_a_run_folder_may_lie_anywhere(folder, roots):
+    with scores.begin(Path(folder), None) as scoring:
+        scoring.kill()
+    assert scoring.args[3:] == [folder, *roots, str(PROJECT / "data")]
 
 
 @pytest.fixture(scope="module")
