@@ -70,7 +70,7 @@ def _entries(
     if isinstance(data, bytes) and len(data) < 2 * count:
         if data and holder[keyword].VR == "OW" and not little_endian:  # pairs, the wrong way round
             data = np.frombuffer(data, np.uint16).byteswap().tobytes()
-        entries = np.frombuffer(data, np.uint8)
+        entries: np.ndarray = np.frombuffer(data, np.uint8)
     elif isinstance(data, bytes):
         entries = np.frombuffer(data, "<u2" if little_endian else ">u2")
     else:

@@ -11,7 +11,7 @@ from rich.text import Text
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.published import schema
-from common.results import reading_plot, readings, tables, terminal
+from common.results import readings, tables, terminal
 from common.results.experiment import Paper, Row
 
 
@@ -21,6 +21,8 @@ def show_readings(
     """Write `<table>-readings.csv` and a dot plot per protocol, and say what they show."""
     reference = schema.load(paper.trainer.folder / "published" / f"{table}.yaml")
     values, missing = readings.sweep(paper, rows, request, data_set, request.train_readings)
+    from common.results import reading_plot  # not at the top: a plan of runs draws nothing
+
     default = {}
     for trained in paper.train(rows, request, data_set):
         key = (trained.row.id, trained.config.protocol)
