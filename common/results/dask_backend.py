@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Sequence
 
 from common.errors import InputError
 from common.files import PROJECT
+from common.training import driver
 
 if TYPE_CHECKING:
     import distributed
@@ -81,11 +82,12 @@ def finish(jobs: Sequence[Job], cluster: str) -> None:
         client.subscribe_topic(topic, lambda event: print(event[1], end="", flush=True))
         # A GPU takes one run at a time; where no worker has any, none is asked for.
         gpus = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.resources.get("GPU"))
+        cards = _cards() if cluster.isdigit() else []
         for job in jobs:
             command = [sys.executable, *job.words]
             future = client.submit(
                 lambda *arguments: _work(*arguments),  # a lambda is always sent by value
-                *(command, str(job.folder), marks[job.folder.parent], _paths(job), topic),
+                *(command, str(job.folder), marks[job.folder.parent], _paths(job), topic, cards),
                 resources={"GPU": 1} if gpus else None,
                 pure=False,
             )
@@ -191,6 +193,13 @@ def _paths(job: Job) -> List[str]:
     return [path for path in paths if os.path.exists(path)]
 
 
+def _cards() -> List[str]:
+    """The visible GPUs of this machine, as CUDA_VISIBLE_DEVICES calls them."""
+    count = len(driver.look().cards)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return (chosen.split(",") if chosen else [str(number) for number in range(count)])[:count]
+
+
 def _problem(future: distributed.Future) -> str:
     """Say why a job that has ended is not complete; "" where it is."""
     from distributed import KilledWorker
@@ -206,8 +215,13 @@ def _problem(future: distributed.Future) -> str:
         return str(error)
 
 
-def _work(command: List[str], folder: str, mark: str, paths: List[str], topic: str) -> str:
-    """On a worker: execute a command and pass on what it prints. Say why it failed; "" if not."""
+def _work(
+    command: List[str], folder: str, mark: str, paths: List[str], topic: str, cards: List[str]
+) -> str:
+    """On a worker: execute a command and pass on what it prints. Say why it failed; "" if not.
+
+    Local workers, which are named by numbers, take turns with the machine's GPUs.
+    """
     from distributed import get_worker
 
     host, lock = f"worker on {socket.gethostname()}", os.path.join(folder, ".lock")
@@ -221,9 +235,13 @@ def _work(command: List[str], folder: str, mark: str, paths: List[str], topic: s
         worker.log_event(topic, f"waiting: {folder} is in use by another process\n")
     while not _free(lock) and not _free(mark):
         time.sleep(POLL)
+    environment = dict(os.environ)
+    if len(cards) > 1:  # TensorFlow computes on the first that it sees
+        environment["CUDA_VISIBLE_DEVICES"] = cards[int(worker.name) % len(cards)]
     process = subprocess.Popen(
         [command[0], "-c", END_WITH_WORKER, str(os.getpid()), *command[1:]],
         cwd=PROJECT,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -20,6 +20,7 @@ from common.errors import InputError
 from common.files import PROJECT
 from common.results import dask_backend
 from common.results.dask_backend import Job
+from common.training import driver
 
 # A run is STEPS steps of 0.1 s, one line of a file each; it resumes, and locks its folder.
 STEPS = 20
@@ -129,6 +130,18 @@ def test_jobs_end_each_in_its_own_process_and_a_fault_is_one_line(job, capfd):
     assert all(line[1] == line[4] for line in steps(jobs[0]))
     # Nothing is left beside the run folders.
     assert sorted(path.name for path in jobs[0].folder.parent.iterdir()) == ["a", "c", "d", "e"]
+
+
+def test_local_workers_take_turns_with_the_gpus(tmp_path, monkeypatch, capfd):
+    cards = (driver.Card("GPU", (8, 0), 1),) * 2
+    monkeypatch.setattr(driver, "look", lambda: driver.Driver(cards))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    (tmp_path / "run.py").write_text(
+        "import os, time; print('on', os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(3)"
+    )
+    jobs = [Job(name, [str(tmp_path / "run.py")], tmp_path / f"runs/{name}") for name in "ab"]
+    dask_backend.finish(jobs, "2")
+    assert {"on 3", "on 5"} <= set(capfd.readouterr().out.splitlines())
 
 
 def test_a_run_in_use_is_waited_for(job, monkeypatch, capfd):
@@ -264,7 +277,7 @@ def test_a_worker_with_other_versions_is_refused(job, tmp_path):
 
 def test_a_worker_with_other_folders_refuses(tmp_path):
     def work(mark, paths):
-        return dask_backend._work([sys.executable], str(tmp_path / "a"), mark, paths, "topic")
+        return dask_backend._work([sys.executable], str(tmp_path / "a"), mark, paths, "topic", [])
 
     problem = work(str(tmp_path / ".cluster-1"), [str(tmp_path)])
     assert re.fullmatch(r"worker on \S+: \S+ is another folder than here; share it", problem)
