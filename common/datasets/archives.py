@@ -51,6 +51,7 @@ _DAMAGE = (
     NotImplementedError,
     ValueError,  # numbers in headers that are none
     OverflowError,  # or beyond all sizes
+    RecursionError,  # thousands of headers before one member
 )
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the time of every member that `pack` writes
 _PACKINGS: Dict[bytes, Callable[..., Any]] = {

@@ -116,7 +116,7 @@ class _Part:
         self.path = folder / f"{source.filename}.{key}.part"
         self._facts = folder / f"{source.filename}.{key}.json"
         self.validator: Optional[str] = None  # the whole file's ETag or date
-        with contextlib.suppress(OSError, ValueError, files.InputError):
+        with contextlib.suppress(OSError, ValueError, RecursionError, files.InputError):
             stored = json.loads(files.read_bytes(self._facts, 10_000))
             if isinstance(stored, dict) and stored.get("url") == source.url:
                 self.validator = str(stored["validator"]) if "validator" in stored else None

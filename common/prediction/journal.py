@@ -140,7 +140,7 @@ def _csv(path: Path):
 def _parsed(text: bytes) -> Optional[Dict[str, Any]]:
     try:
         line = json.loads(text)
-    except ValueError:  # cut off by a kill
+    except (ValueError, RecursionError):  # cut off by a kill, or damaged
         return None
     keys: List[str] = ["name", "file", "objects", "width", "height"]
     return line if isinstance(line, dict) and all(key in line for key in keys) else None

@@ -209,6 +209,7 @@ def _restore(checkpoint: tf.train.Checkpoint, state: Path) -> List[dict]:
         IndexError,
         OSError,
         ValueError,
+        RecursionError,
     ) as error:  # TensorFlow's, in its ways
         reason = " ".join(str(error).split())
         raise InputError(

@@ -49,7 +49,10 @@ def read(stream: BinaryIO) -> Optional[Message]:
 
 
 def _header(line: bytes) -> dict:
-    header = json.loads(line)
+    try:
+        header = json.loads(line)
+    except RecursionError:
+        raise ValueError("not a message: nested too deeply") from None
     if not isinstance(header, dict) or not isinstance(header.get("bytes"), int):
         raise ValueError("not a message: expected an object with a number of bytes")
     if not 0 <= header["bytes"] <= MOST:

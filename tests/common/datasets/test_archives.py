@@ -195,6 +195,15 @@ def test_a_header_that_is_read_whole_may_not_be_long(tmp_path):
         unpack(path, tmp_path / "out", max_ratio=1e6)
 
 
+def test_very_many_headers_before_a_member(tmp_path):
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 512
+    content = (header.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 3000
+    (tmp_path / "a.tar").write_bytes(content + tarfile.TarInfo("a").tobuf() + bytes(1024))
+    with pytest.raises(InputError, match="damaged archive"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
 def test_very_many_members(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MOST_MEMBERS", 10)
     archive = make_tar(tmp_path / "a.tar", {str(number): b"" for number in range(20)})
