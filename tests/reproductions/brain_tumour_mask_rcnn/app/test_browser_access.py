@@ -137,6 +137,7 @@ def test_small_windows_need_no_scrolling_sideways_and_the_banner_covers_no_image
     for selector in (".bt-view", ".bt-findings table", ".bt-downloads"):
         box = tab.locator(selector).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= tab.viewport_size["width"]
+    assert tab.locator(".bt-view").bounding_box()["height"] >= 0.8 * min(width, height)
     tab.locator(".bt-view").evaluate("e => e.scrollIntoView()")
     top = tab.locator(".bt-notice").bounding_box()
     assert top["y"] + top["height"] <= tab.locator(".bt-view").bounding_box()["y"] + 1
