@@ -11,7 +11,7 @@ from rich.text import Text
 from common.cli import Request
 from common.datasets.manifests import DataSet
 from common.published import schema
-from common.results import reading_plot, readings, tables, terminal
+from common.results import readings, tables, terminal
 from common.results.experiment import Paper, Row
 
 
@@ -29,6 +29,8 @@ def show_readings(
     folder = request.results_root / paper.name
     path = folder / "readings.csv"
     readings.write(frame, path)
+    from common.results import reading_plot  # not at the top: a plan draws nothing
+
     console = Console()
     bands = _bands(folder / f"{table}.csv", reference.reading)
     for protocol, block in frame.groupby("protocol", sort=False):
