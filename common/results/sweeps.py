@@ -31,6 +31,8 @@ def show_readings(
     folder = request.results_root / paper.name
     path = folder / "readings.csv"
     readings.write(frame, path)
+    from common.results import reading_plot  # not at the top: a plan draws nothing
+
     console = Console()
     bands = _bands(folder / f"{table}.csv", reference.reading)
     for protocol, block in frame.groupby("protocol", sort=False):
