@@ -21,8 +21,6 @@ def show_readings(
     """Write `<table>-readings.csv` and a dot plot per protocol, and say what they show."""
     reference = schema.load(paper.trainer.folder / "published" / f"{table}.yaml")
     values, missing = readings.sweep(paper, rows, request, data_set, request.train_readings)
-    from common.results import reading_plot  # not at the top: a plan of runs draws nothing
-
     default = {}
     for trained in paper.train(rows, request, data_set):
         key = (trained.row.id, trained.config.protocol)
