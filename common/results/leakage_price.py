@@ -44,7 +44,7 @@ def show(paper: Paper, rows: Sequence[Row], request: Request, data_set: DataSet)
     paired = hasattr(paper.trainer.profiles["paper"], "leakage")
     if paired:
         request = replace(request, protocol="published")
-        leaky = (_with(rows, "leakage", "with"), request)
+        leaky: Tuple[Sequence[Row], Request] = (_with(rows, "leakage", "with"), request)
         clean = (_with(rows, "leakage", "without"), request)
     else:
         leaky = (list(rows), replace(request, protocol="published"))
