@@ -34,6 +34,7 @@ def download(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(manifests, "DATA", tmp_path / "data")
     monkeypatch.setattr(downloads, "FIRST_DELAY", 0)
     monkeypatch.setattr(downloads, "TIMEOUT", (1, 0.4))
+    monkeypatch.setattr(downloads, "ANSWER", 2)
     raw = yaml.safe_load((PROJECT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
     whole = archive.read_bytes()
     stack = contextlib.ExitStack()
@@ -77,6 +78,18 @@ def stall(handler, whole):
     time.sleep(1)
 
 
+def says_for_ever(words):
+    """A server whose answer has no end before its content; each of its words comes in time."""
+
+    def say(handler, whole):
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(words)
+                time.sleep(0.1)
+
+    return say
+
+
 SERVERS = {
     "hangs up at once": lambda h, whole: h.connection.close(),
     "closes half-way": lambda h, whole: answer(
@@ -91,6 +104,11 @@ SERVERS = {
     "says it is packed": lambda h, whole: answer(h, whole, Content_Encoding="gzip"),
     "accepts, and sends nothing": lambda h, whole: answer(h, status=202, Content_Length="0"),
     "sends on to a file": lambda h, whole: answer(h, status=302, Location="file:///etc/passwd"),
+    "sends headers without end": says_for_ever(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "sends a header without end": says_for_ever(b"HTTP/1.1"),
+    "sends a part unasked": lambda h, whole: answer(
+        h, whole[:9], 206, Content_Range="bytes 0-8/-1", Content_Length="9"
+    ),
     "sends in a circle": lambda h, whole: answer(h, status=302, Location="/TNBC.zip"),
     "refuses": lambda h, whole: answer(h, status=403),
     "is overloaded": lambda h, whole: answer(h, status=503),
