@@ -389,6 +389,8 @@ def main() -> None:
     kills = options.kills * (10 if os.environ.get("EXPLORE") == "1" else 1)
     if kills < 1:
         raise InputError(f"--kills {options.kills}: expected at least one")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or the commands ignore it too
     folder = options.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     base = folder / "base"

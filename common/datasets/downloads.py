@@ -10,7 +10,10 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Mapping, Optional
@@ -28,6 +31,7 @@ TRIES = 5  # of one address, while it is busy or breaks off
 FIRST_DELAY = 1.0  # seconds; doubled from try to try
 LONGEST_DELAY = 60.0  # seconds, whatever the server asks for
 TIMEOUT = (10, 30)  # seconds to connect, and without a byte
+ANSWER = 60.0  # seconds until an answer begins with its content, however its bytes trickle
 SLOWEST = 200  # bytes a second, over WINDOW seconds
 WINDOW = 60.0
 MOST_BYTES = 16 << 30
@@ -213,13 +217,30 @@ def _request(source: Source, part: _Part) -> None:
 
     with _readable_errors(), requests.Session() as session:
         session.max_redirects = 10
-        with session.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with _answer(session, source.url, headers) as response:
             _check_answer(source, part, response)
             if response.status_code == 416:  # nothing is missing, or the file has become shorter
                 return
-            if response.status_code == 200:
+            if response.status_code == 200 or not part.size:
                 part.begin(response.headers)
             _write(source, part, response)
+
+
+def _answer(session: requests.Session, url: str, headers: Mapping[str, str]) -> requests.Response:
+    """Ask for an address, and give the answer without its content.
+
+    A thread waits for it: a server can send headers for ever, each in time.
+    """
+    answer: Future = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(session.get(url, headers=headers, stream=True, timeout=TIMEOUT))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer.result(ANSWER)
 
 
 def _check_answer(source: Source, part: _Part, response: requests.Response) -> None:
@@ -297,6 +318,8 @@ def _readable_errors() -> Iterator[None]:
         yield
     except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
         raise Failed(type(error).__name__) from None
+    except TimedOut:
+        raise _Again(f"no answer within {ANSWER:.0f} s", tries=2) from None
     except (requests.ReadTimeout, requests.exceptions.ChunkedEncodingError) as error:
         raise _Again(type(error).__name__) from None
     except (requests.ConnectionError, requests.Timeout) as error:

@@ -1,5 +1,6 @@
 """Servers on this machine that close, stall and lie, and manifests that cannot be read."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -30,6 +31,7 @@ def download(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(manifests, "DATA", tmp_path / "data")
     monkeypatch.setattr(downloads, "FIRST_DELAY", 0)
     monkeypatch.setattr(downloads, "TIMEOUT", (1, 0.4))
+    monkeypatch.setattr(downloads, "ANSWER", 2)
     raw = yaml.safe_load((PROJECT / "data_manifests/tnbc.yaml").read_text(encoding="utf-8"))
     whole = archive.read_bytes()
     servers = []
@@ -55,6 +57,18 @@ def stall(handler, whole):
     time.sleep(1)
 
 
+def says_for_ever(words):
+    """A server whose answer has no end before its content; each of its words comes in time."""
+
+    def say(handler, whole):
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(words)
+                time.sleep(0.1)
+
+    return say
+
+
 SERVERS = {
     "hangs up at once": lambda h, whole: h.connection.close(),
     "closes half-way": lambda h, whole: send(h, whole[: len(whole) // 2], length=len(whole)),
@@ -63,6 +77,11 @@ SERVERS = {
     "promises too little": lambda h, whole: send(h, whole, length=len(whole) // 2),
     "refuses": lambda h, whole: send(h, status=403),
     "is overloaded": lambda h, whole: send(h, status=503),
+    "sends headers without end": says_for_ever(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "sends a header without end": says_for_ever(b"HTTP/1.1"),
+    "sends a part unasked": lambda h, whole: send(
+        h, whole[:9], 206, length=9, Content_Range="bytes 0-8/-1"
+    ),
 }
 
 
