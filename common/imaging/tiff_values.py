@@ -45,7 +45,7 @@ def in_memory(
             uneven = uneven or bool(extra.min() != extra.max())
         if options.raw:
             if options.numbers and _is_palette(page):
-                check_background(page.colormap[:, 0], name)
+                check_background(np.asarray(page.colormap)[:, 0].tolist(), name)
                 images.append(seen)
             else:
                 images.append(_as_shown(seen, page))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from common import files
 from common.errors import InputError
@@ -44,7 +44,7 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     Raises:
         InputError: a list cannot be read, or a folder has no image of this pattern.
     """
-    places = set()
+    places: Set[str] = set()
     for item in _find(inputs, pattern, out):
         place = os.path.abspath(item.path)
         if place not in places:
