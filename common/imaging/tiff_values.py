@@ -44,8 +44,8 @@ def in_memory(
         if tuple(page.extrasamples)[:1] in _ALPHA:
             uneven = uneven or bool(extra.min() != extra.max())
         if options.raw:
-            if options.numbers and page.colormap is not None and _is_palette(page):
-                check_background(page.colormap[:, 0].tolist(), name)
+            if options.numbers and _is_palette(page):
+                check_background(np.asarray(page.colormap)[:, 0].tolist(), name)
                 images.append(seen)
             else:
                 images.append(_as_shown(seen, page))

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from common import files
 from common.errors import InputError
@@ -46,7 +46,7 @@ def find(inputs: Sequence[Path], pattern: str, out: Path) -> Iterator[Item]:
     Raises:
         InputError: a list cannot be read, or a folder has no image of this pattern.
     """
-    places = set()
+    places: Set[str] = set()
     for item in _find(inputs, pattern, out):
         place = os.path.abspath(item.path)
         if place not in places:
