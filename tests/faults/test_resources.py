@@ -151,9 +151,7 @@ def test_a_prediction_for_which_the_disk_is_too_small(disk, fails, monkeypatch, 
     predictor = busi.LesionPredictor(Member(disk, BusiConfig(encoder_weights="none"), network))
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     writing = Writing(disk, "U-Net", "", Journal(disk, predictor.classes))
-    (disk / "a.png").touch()  # whose checksum is kept
-
-    (tmp_path / "a.png").write_bytes(b"")  # not read again
+    (tmp_path / "a.png").touch()  # its checksum is kept, its pixels are here already
 
     def predict():
         image = LoadedImage(noise, "PNG", "as stored")
