@@ -1,4 +1,5 @@
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -12,6 +13,11 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, derandomize=not os.environ.get("EXPLORE")
 )
 hypothesis.settings.load_profile("suite")
+
+# Tests that interrupt commands hold where the tests themselves run in the background, without
+# Ctrl-C, which the commands would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

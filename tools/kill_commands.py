@@ -54,8 +54,13 @@ QUICK = 3  # kills of a command without TensorFlow for each one of the others
 OURS = re.compile(rf'File "{re.escape(str(PROJECT))}/(?!common/(__init__|errors)\.py)')
 # Files of each attempt, of a lock, or with a line for each attempt at an image.
 OWN = re.compile(r"(^|/)(\.\w*\.?lock|run\.json|environment\.json|\.images\.jsonl)$")
-# When, by what code, and how long: of a command in JSON, and the seconds of an image in its line.
-TIMES = re.compile(rb'"(?:started|commit)": "[^"]+"|(?<=,)\d+\.\d(?=,ROOT|,/)')
+# When, by what code, and how long: of a command in JSON, and so in that file's checksum, and the
+# seconds of an image in its line.
+TIMES = re.compile(
+    rb'"(?:started|commit)": "[^"]+"|(?<=,)\d+\.\d(?=,ROOT|,/)'
+    rb"|^[0-9a-f]{64}(?=  provenance/[\w-]+\.json$)",
+    re.MULTILINE,
+)
 
 
 class Case(NamedTuple):

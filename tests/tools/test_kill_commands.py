@@ -82,6 +82,22 @@ def test_a_traceback_is_pythons_own_only_before_the_command_begins(tmp_path):
     assert not list(complaints(130, log, early=False))
 
 
+def test_times_and_what_follows_from_them_are_left_out_and_nothing_else(tmp_path):
+    digests = ["0" * 64, "1" * 64]
+    for number, digest in enumerate(digests):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "table.json").write_text(f'{{"started": "{number}", "n": 1}}')
+        (folder / "images.csv").write_text(f"a,{number}.5,{folder}/a.png\n")
+        (folder / "SHA256SUMS").write_text(f"{digest}  provenance/table.json\n")
+    trees = [kill_commands.tree(tmp_path / name, tmp_path / name) for name in ("0", "1")]
+    assert trees[0] == trees[1] and len(trees[0]) == 3
+    (tmp_path / "1/SHA256SUMS").write_text(f"{digests[1]}  provenance/run/metrics.csv\n")
+    (tmp_path / "0/SHA256SUMS").write_text(f"{digests[0]}  provenance/run/metrics.csv\n")
+    trees = [kill_commands.tree(tmp_path / name, tmp_path / name) for name in ("0", "1")]
+    assert [name for name in trees[0] if trees[0][name] != trees[1][name]] == ["SHA256SUMS"]
+
+
 def test_quick_commands_get_most_of_the_kills():
     known = [case(name="a", kills=3), case(name="b")]
     assert shared_out(20, known) == {"a": 15, "b": 5}

@@ -203,7 +203,7 @@ def test_a_file_that_hdf5_does_not_come_to_an_end_with_is_refused(tmp_path, monk
         began = time.monotonic()
         assert "reading it does not come to an end" in refusal(path)
         assert weights_files.is_matterport(path) is False
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 300  # of a second each, on a machine at rest
     weights_files._ends_apart.cache_clear()
 
 
