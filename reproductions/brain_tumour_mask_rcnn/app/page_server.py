@@ -24,8 +24,6 @@ from reproductions.brain_tumour_mask_rcnn.app.tab_kernels import TabKernels
 ADDRESS = "127.0.0.1"
 BUSY = 300  # seconds that the process of a tab may take to begin, and to send its page
 WEB = Path(__file__).with_name("web")  # the notebook, and Voilà's template for it
-# What the widgets send: a tab runs no code that a browser sends, whoever has got hold of a cookie.
-MESSAGES = ["kernel_info_request", "comm_info_request", "comm_open", "comm_msg", "comm_close"]
 # The page comes from here and from nowhere else. Its widgets compile templates, hence unsafe-eval.
 POLICY = "; ".join(
     [
@@ -147,7 +145,7 @@ def serve(listening: socket.socket, private: Path, most_tabs: int, abandoned_aft
             # By default a tab whose process has not sent its page after 4 s stays empty for ever.
             VoilaExecutor={"startup_timeout": BUSY, "iopub_timeout": BUSY},
             TabKernels={"most_tabs": most_tabs, "abandoned_after": abandoned_after},
-            MappingKernelManager={"cull_idle_timeout": 0, "allowed_message_types": MESSAGES},
+            MappingKernelManager={"cull_idle_timeout": 0},
         ),
     )
 

@@ -132,9 +132,10 @@ def test_a_tab_runs_no_code_that_a_browser_sends(chromium, server, tmp_path):
                       date: "2026-01-01T00:00:00Z" },
             parent_header: {}, metadata: {}, content, channel: "shell", buffers: [] }));
           socket.onmessage = event => {
-            const type = JSON.parse(event.data).header.msg_type;
-            seen.push(type);
-            if (type === "kernel_info_reply") { socket.close(); done(seen); }
+            const told = JSON.parse(event.data), about = told.parent_header.msg_id;
+            seen.push(about + ": " + told.header.msg_type);
+            if (seen.includes("kernel_info_request: kernel_info_reply")) done(seen);
+            setTimeout(() => done(seen), 60000);
           };
           socket.onopen = () => {
             ask("execute_request", { code, silent: false, store_history: false,
@@ -144,7 +145,8 @@ def test_a_tab_runs_no_code_that_a_browser_sends(chromium, server, tmp_path):
         })""",
         [config["kernelId"], f"open({str(written)!r}, 'w').close()"],
     )
-    assert "kernel_info_reply" in answers and "execute_reply" not in answers
+    assert "kernel_info_request: kernel_info_reply" in answers
+    assert not [answer for answer in answers if answer.startswith("execute_request")]
     assert not written.exists()
     leave(tab)
 
