@@ -51,6 +51,7 @@ def draw(path: Path, subjects: Mapping[str, Sequence[Row]], title: str) -> None:
     axis.set_xlabel(
         "cost of the other way / cost here: dot, with half its interquartile range; tick: target",
         fontsize=8,
+        loc="right",
     )
     axis.tick_params(axis="x", labelsize=7)
     axis.grid(axis="x", alpha=0.3)
