@@ -40,7 +40,7 @@ def round_scale(values: Sequence[float]) -> Tuple[float, float]:
     other.
     """
     spread = max(values) - min(values) or abs(values[0]) or 1.0
-    unit = 10.0 ** math.floor(math.log10(spread))
+    unit = 10.0 ** max(math.floor(math.log10(spread)), -300)  # smaller ones would become zero
     step = next(step for step in (0.2, 0.5, 1) if spread / unit <= 10 * step) * unit
     return scale(values, step)
 

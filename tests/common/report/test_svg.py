@@ -3,7 +3,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.report import svg
@@ -31,6 +31,7 @@ def test_a_value_on_the_end_of_a_scale_does_not_lengthen_it():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+@example([5e-324])
 def test_a_round_scale_encloses_its_values_and_fits_them(values):
     low, high = svg.round_scale(values)
     spread = max(values) - min(values)

@@ -243,12 +243,16 @@ def test_runs_end_with_the_command_that_sent_them(job, tmp_path, where, lost):
         else:
             by_hand.process.kill()
         _, errors = process.communicate(timeout=240)
+        told = errors
+        if sys.version_info < (3, 9):  # whose newest Dask says more, in lines of its own
+            ours = re.findall("^(?:error|interrupted): .*\n", errors, re.MULTILINE)
+            told = "".join(ours)
         if lost == "interrupted":
             assert process.returncode == 130
-            assert errors == "interrupted: the same command resumes where this one stopped\n"
+            assert told == "interrupted: the same command resumes where this one stopped\n"
         if lost == "scheduler":
             assert process.returncode == 2
-            assert re.fullmatch("error: 1 of 1 runs failed, .* the scheduler is gone; .*\n", errors)
+            assert re.fullmatch("error: 1 of 1 runs failed, .* the scheduler is gone; .*\n", told)
         until(lambda: dask_backend._free(str(long.folder / ".lock")))
     assert len(steps(long)) < 3000
 
