@@ -61,5 +61,5 @@ from common.training import cuda  # noqa: E402
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
 # TensorFlow looks for Google's cloud client, which comes with the Model Garden and complains of
 # Python's age.
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"google\.(api_core|auth|oauth2)")
+warnings.filterwarnings("ignore", module=r"google\.")
 cuda.prepare()  # must come before the first import of TensorFlow, wherever that is
