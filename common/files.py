@@ -32,7 +32,7 @@ YAML_ALIASES = 100
 YAML_DIGITS = 30  # of a number
 # What a file system answers that has no locks: NFS without lockd, Lustre mounted without flock.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-# And one that has no hard links either, such as a share of Windows.
+# And one that has no hard links either, such as a network folder of Windows.
 WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 

@@ -26,7 +26,7 @@ from common import files
 if TYPE_CHECKING:
     import requests
 
-USER_AGENT = "medseg-reproductions/0.1 (a reproduction suite; python-requests)"
+USER_AGENT = "medseg-reproductions/0.2 (a reproduction suite; python-requests)"
 TRIES = 5  # of one address, while it is busy or breaks off
 FIRST_DELAY = 1.0  # seconds; doubled from try to try
 LONGEST_DELAY = 60.0  # seconds, whatever the server asks for

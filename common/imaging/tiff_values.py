@@ -106,7 +106,7 @@ def _check_kind(page: tifffile.TiffPage, name: str) -> None:
         raise InputError(f"{name}: a TIFF of inverted signed values; convert it to MinIsBlack")
     if colours == "MINISWHITE" and page.dtype.kind == "b" and page.software == _TIFFFILE:
         raise InputError(
-            f"{name}: a TIFF of single bits from tifffile, which marks 1 as black whatever is meant"
+            f"{name}: a TIFF of single bits from tifffile, which marks 1 as black, also where 1 was white"
             "; save it as bytes"
         )
     beyond = page.samplesperpixel - _CHANNELS[colours]
