@@ -106,8 +106,8 @@ def _check_kind(page: tifffile.TiffPage, name: str) -> None:
         raise InputError(f"{name}: a TIFF of inverted signed values; convert it to MinIsBlack")
     if colours == "MINISWHITE" and page.dtype.kind == "b" and page.software == _TIFFFILE:
         raise InputError(
-            f"{name}: a TIFF of single bits from tifffile, which marks 1 as black, also where 1 was white"
-            "; save it as bytes"
+            f"{name}: a TIFF of single bits from tifffile, which marks 1 as black, also "
+            "where it was white; save it as bytes"
         )
     beyond = page.samplesperpixel - _CHANNELS[colours]
     known = beyond == 1 and (colours == "RGB" or tuple(page.extrasamples)[:1] in _ALPHA)
