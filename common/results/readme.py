@@ -194,7 +194,7 @@ def _block(
         by_metric = {line.metric: line for line in cells.itertuples()}
         shown = []
         for metric in labels:
-            ours = _ours(by_metric.get(metric), whole.get(metric), metric in published)
+            ours = _ours(by_metric.get(metric), whole.get(metric))
             theirs = known.values.get(metric) if known else None
             shown.append(f"{theirs} → {ours}" if theirs else ours)
         label = known.label if known else f"{row} (not in the paper)" if reference else row
@@ -210,20 +210,20 @@ def _conditions(block: pandas.DataFrame, reference: Optional[PublishedTable]) ->
     about += [f"n = {first.n_seeds} (seeds {first.seeds})", f"data: {first.data}"]
     about.append(f"fingerprint `{first.fingerprint}`")
     text = ", ".join(about) + "."
-    if reference is not None:
-        text += " Published → ours"
-        if block["low"].ne(block["high"]).any():
-            text += " (and where one further run may land, 95 %)"
-        text += "."
-    return text
+    has_intervals = (block["low"] < block["high"]).any()
+    if reference is None and not has_intervals:
+        return text
+    shown = "Ours" if reference is None else "Published → ours"
+    if has_intervals:
+        shown += " (and where one further run may land, 95 %)"
+    return f"{text} {shown}."
 
 
-def _ours(line: Any, whole: Optional[bool], bounded: bool) -> str:
-    """Write a score of ours. Only the paper's metrics have known bounds, and so an interval."""
+def _ours(line: Any, whole: Optional[bool]) -> str:
+    """Write a score of ours, with the interval that its table gives it."""
     if line is None:
         return "–"
-    decimals = 0 if whole else DECIMALS
-    return export.ours(line, decimals) if bounded else f"{line.mean:.{decimals}f}"
+    return export.ours(line, 0 if whole else DECIMALS)
 
 
 def _verdicts(reference: PublishedTable, judged: pandas.DataFrame) -> str:

@@ -79,8 +79,8 @@ def build(published: PublishedTable, scores: Iterable[Tuple[Score, Conditions]])
     """Collect scores into TABLE_COLUMNS: one line per protocol, profile, reading, row and metric.
 
     `sd` (n − 1) is over seeds; `low` and `high` bound the 95 % prediction interval of one further
-    run (docs/verdicts.md). They are NaN where no interval can be had. Lines come in the published
-    order, those beyond the paper last.
+    run (docs/verdicts.md). They are NaN where no interval can be had, and for metrics beyond the
+    paper. Lines come in the published order, those beyond the paper last.
 
     Raises:
         InputError: the seeds of a line ran under different conditions.
@@ -171,7 +171,11 @@ def _interval(
     image_se: Optional[float],
     images: Optional[int],
 ) -> Tuple[float, float]:
-    """Bounds of the prediction interval, of a count the smallest and largest; NaN without any."""
+    """Bounds of the prediction interval, of a count the smallest and largest; NaN without any, as
+    for metrics beyond the paper: without known bounds an AJI of −2 would count as possible.
+    """
+    if metric not in published.metrics:
+        return math.nan, math.nan
     if _is_count(published, metric):
         return values.min(), values.max()
     if len(values) >= intervals.FEWEST_SEEDS:

@@ -71,7 +71,8 @@ def test_a_table_that_only_results_have_is_shown_without_published_values(projec
     shutil.copy(results / "table1.csv", results / "ablation.csv")
     text = readme.render(write(project / PAPER / "README.md", "ablation dsc"), project)
     assert "|  | encoder weights | DSC |" in text
-    assert "| resnext50 | none | 0.5100 |" in text
+    assert "Ours (and where one further run may land, 95 %)." in text
+    assert "| resnext50 | none | 0.5100 (0.460–0.560) |" in text
     assert "→" not in text
     assert "comparable" not in text
 

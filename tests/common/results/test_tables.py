@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -85,11 +86,16 @@ def test_test_images_widen_a_small_spread_over_seeds(paper):
     assert (line["image_se"], line["images"]) == (0.05, 10)
 
 
-def test_the_interval_ends_at_the_bounds_of_the_metric_where_they_are_known(paper):
+def test_the_interval_ends_at_the_bounds_of_the_metric(paper):
     line = tables.build(paper, runs([0.98, 0.99, 1.0], se=0.05)).iloc[0]
     assert line["high"] == 1
-    unknown = tables.build(paper, runs([0.98, 0.99, 1.0], metric="ours", se=0.05)).iloc[0]
-    assert unknown["high"] > 1
+
+
+@pytest.mark.parametrize("values", [[0.8], [0.98, 0.99, 1.0]])
+def test_a_metric_beyond_the_paper_has_no_interval_for_it_has_no_bounds(paper, values):
+    line = tables.build(paper, runs(values, metric="ours", se=0.05)).iloc[0]
+    assert line[["low", "high"]].isna().all()
+    assert (line["mean"], line["image_se"]) == (pytest.approx(np.mean(values)), 0.05)
 
 
 def test_one_seed_of_a_given_test_set_has_no_interval(paper):
