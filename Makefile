@@ -36,7 +36,7 @@ RUN ?=
 QUICK ?=
 ## TORCH (no): 1 adds PyTorch's peers to bench, in .venv/torch (6 GB)
 TORCH ?=
-## KILLS (20): how many trainings kill-and-resume kills; 1000 take a night
+## KILLS (20, 40): how many kills kill-and-resume and kill-commands make; 1000 trainings take a night
 KILLS ?=
 ## STATUS (no): 1 shows the state of the queue
 STATUS ?=

@@ -51,15 +51,15 @@ def choose(
         if not is_finished(named):
             raise InputError(
                 f"--run {named}: not the folder of a finished training (predictions.json and "
-                f"{WEIGHTS} in it); `medseg train {paper}` makes one"
+                f"{WEIGHTS} in it); `.venv/bin/medseg train {paper}` makes one"
             )
         return tuple(partners(named))
     found = _finished(runs_root / paper) or _finished(DEMO / paper)
     if not found:
         raise InputError(
-            f"{runs_root / paper}: no finished training in it; `medseg train {paper}` makes one "
-            "(--profile quick on a CPU), or name one with --run; `make demo` makes one in minutes "
-            "that only shows that it runs"
+            f"{runs_root / paper}: no finished training in it; `.venv/bin/medseg train {paper}` "
+            "makes one (--profile quick on a CPU), or name one with --run; `make demo` makes one "
+            "in minutes that only shows that it runs"
         )
     return max((tuple(partners(folder)) for folder in found), key=_rank)
 

@@ -18,7 +18,7 @@ from common.results.overview import Judged, place_of
 MOST_COLUMNS = 5  # of scores beyond the paper beside each other; more go below
 SHOWN_LINES = 50  # of a table of unknown form; the rest stays in its file
 SCALES = {"fraction": 0.1, "percent": 10}  # units with a chart, and what its ends are multiples of
-IMPOSSIBLE = "cannot be right as printed"
+IMPOSSIBLE = "cannot all be right as printed"
 THOUSANDS = "\u202f"  # a narrow space
 Place = Tuple[str, str, str]  # table, row, metric
 

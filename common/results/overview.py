@@ -54,7 +54,7 @@ class Overview:
 
     @property
     def impossible(self) -> frozenset:
-        """Places, (table, row, metric), of numbers that cannot be right as printed."""
+        """Places, (table, row, metric), of numbers that cannot all be right as printed."""
         cells = [one.cells for one in self.findings if one.severity == "impossible"]
         return frozenset(map(place_of, itertools.chain.from_iterable(cells)))
 
@@ -207,9 +207,9 @@ def answer(papers: Sequence[Overview]) -> str:
         f"{agree} {'agrees' if agree == 1 else 'agree'} with ours",
         f"{differ} {'differs' if differ == 1 else 'differ'}" if differ else "none differs",
     ]
-    impossible = numbers["cannot be right as printed"]
+    impossible = numbers["cannot all be right as printed"]
     if impossible:
-        parts.append(f"{impossible} cannot be right as printed")
+        parts.append(f"{impossible} cannot all be right as printed")
     never = numbers["cannot be told by any number of runs"]
     if never:
         parts.append(f"{never} cannot be told by any number of runs")

@@ -186,7 +186,6 @@ def _table(folder: Path, table_id: str, wanted: List[str], project: Path) -> str
 def _block(
     reference: Optional[PublishedTable], block: pandas.DataFrame, labels: Dict[str, str]
 ) -> str:
-    published = reference.metrics if reference is not None else ()
     whole = {metric: (cells["mean"] % 1 == 0).all() for metric, cells in block.groupby("metric")}
     lines = []
     for row, cells in block.groupby("row", sort=False):

@@ -21,7 +21,7 @@ class Summary:
     differ: int
     not_yet: int  # more runs may tell
     never: int  # no number of runs can tell
-    impossible: int  # cannot be right as printed
+    impossible: int  # cannot all be right as printed
     not_comparable: int
     not_run: int
     scores_decided: int
@@ -39,7 +39,7 @@ class Summary:
             ("differ", self.differ),
             ("cannot be told yet", self.not_yet),
             ("cannot be told by any number of runs", self.never),
-            ("cannot be right as printed", self.impossible),
+            ("cannot all be right as printed", self.impossible),
         )
 
     def sentence(self) -> str:
@@ -59,7 +59,7 @@ class Summary:
 def summarise(verdicts: Mapping[Any, Verdict], impossible: Container[Any] = ()) -> Summary:
     """Count the verdicts on published numbers, keyed by their place.
 
-    `impossible` holds the places of those that the audit finds cannot be right as printed. They
+    `impossible` holds the places of those that the audit finds cannot all be right as printed. They
     count as that alone, whatever our runs say.
 
     >>> from common.results.verdicts import judge

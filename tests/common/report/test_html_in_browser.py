@@ -88,7 +88,7 @@ def test_the_first_screen_holds_the_answer_about_all_papers(visit):
         "differ",
         "cannot be told yet",
         "cannot be told by any number of runs",
-        "cannot be right as printed",
+        "cannot all be right as printed",
     ]
 
 

@@ -71,7 +71,7 @@ def test_the_five_numbers_add_up_to_all(reference):
         (2, "differ"),
         (100, "cannot be told yet"),
         (8, "cannot be told by any number of runs"),
-        (16, "cannot be right as printed"),
+        (16, "cannot all be right as printed"),
     ]
     assert overview.status(summary(agree=3)) == "3 agree"
     assert overview.status(summary()) == "prints no result"
