@@ -86,7 +86,7 @@ def _print_block(
 
 
 def _interval(line, decimals: int) -> str:
-    if not line.n_seeds or math.isnan(line.low):
+    if not line.n_seeds or math.isnan(line.low) or line.low == line.high:
         return "–"
     return f"{line.low:.{decimals}f}–{line.high:.{decimals}f}"
 

@@ -129,6 +129,11 @@ def test_counts_match_exactly_or_not_at_all(paper, count, verdict):
     assert line["verdict"] == verdict
 
 
+def test_a_count_that_all_seeds_share_is_shown_without_an_interval(paper):
+    text = shown(paper, tables.build(paper, runs([437, 437], metric="images", se=None)), 120)
+    assert "437" in text and "–437" not in text
+
+
 def test_a_difference_gets_no_verdict_but_keeps_its_numbers(paper):
     line = judged(paper, runs([0.822], UNFAIR))
     assert (line["verdict"], line["reason"]) == ("not comparable", "epochs 2; profile quick")
