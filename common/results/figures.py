@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence, Tuple
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Colours = Mapping[str, Tuple[int, int, int]]  # name → red, green and blue, 0 to 255
-DPI = 110  # keeps ten rows of histology below 2 MB
+DPI = 110
+MOST_BYTES = 2**21  # of a figure; a larger one is drawn smaller
 AGREEMENT = {
     "true positive": (255, 255, 255),
     "false negative": (64, 160, 255),
@@ -275,3 +277,6 @@ def _head(figure: Figure, title: str) -> None:
 def _save(figure: Figure, path: Path) -> None:
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+        excess = temporary.stat().st_size / MOST_BYTES
+        if excess > 1:  # bytes grow with the area, a little less where it is large
+            figure.savefig(temporary, dpi=0.9 * DPI / math.sqrt(excess))

@@ -96,3 +96,10 @@ def test_a_short_row_of_panels_leaves_no_frame(tmp_path):
         )
         inks.append((np.array(Image.open(tmp_path / "a.png").convert("L")) < 100).sum())
     assert inks[0] < inks[1] / 4
+
+
+def test_a_figure_of_many_details_is_drawn_smaller(tmp_path):
+    noise = np.random.default_rng(0).integers(256, size=(6, 5, 256, 256, 3), dtype=np.uint8)
+    figures.panels(tmp_path / "a.png", list(noise), [""] * 5, [[""] * 5] * 6, "title")
+    size = (tmp_path / "a.png").stat().st_size
+    assert 0.5 * figures.MOST_BYTES < size <= figures.MOST_BYTES
