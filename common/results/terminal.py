@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.published.schema import PublishedTable
-from common.results import tables
+from common.results import export, tables
 
 STYLES = {
     "match": "bold green",
@@ -86,9 +86,7 @@ def _print_block(
 
 
 def _interval(line, decimals: int) -> str:
-    if not line.n_seeds or math.isnan(line.low) or line.low == line.high:
-        return "–"
-    return f"{line.low:.{decimals}f}–{line.high:.{decimals}f}"
+    return export.interval(line.low, line.high, decimals) or "–"
 
 
 def _show_quoted(published: PublishedTable, console: Console) -> None:
