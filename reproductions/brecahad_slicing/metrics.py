@@ -125,10 +125,10 @@ def aggregate(
             scores[f"{part}_{name}_pooled"] = score(matrices, reduction="pooled")
             scores[f"{part}_{name}_without_empty"] = score(matrices, empty="skip")
     test = part_of_line == "test"
-    found, missed, invented = _columns(table, NUCLEI)[test].sum(axis=0)
-    scores["nuclei_precision"] = found / max(found + invented, 1)
+    found, missed, false_positives = _columns(table, NUCLEI)[test].sum(axis=0)
+    scores["nuclei_precision"] = found / max(found + false_positives, 1)
     scores["nuclei_recall"] = found / max(found + missed, 1)
-    scores["nuclei_f1"] = 2 * found / max(2 * found + missed + invented, 1)
+    scores["nuclei_f1"] = 2 * found / max(2 * found + missed + false_positives, 1)
     (tn, fp), (fn, tp) = counts[test].sum(axis=0)
     scores["share_of_nuclei"] = (fn + tp) / (tn + fp + fn + tp)
     scores["share_predicted"] = (fp + tp) / (tn + fp + fn + tp)
